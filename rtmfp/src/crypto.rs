@@ -13,7 +13,9 @@ mod identity;
 pub mod keying;
 
 pub use certificate::{Certificate, PeerId};
-pub use cipher::{MIN_SEALED_LEN, PacketKeys, begin_packet, scramble_session_id, seal, session_id_of};
+pub use cipher::{
+    MIN_SEALED_LEN, PacketKeys, begin_packet, scramble_session_id, seal, session_id_of,
+};
 pub use dh::{GROUP_2, KeyPair, PublicKeyError, SharedSecret};
 pub use discriminator::Discriminator;
 pub use identity::Identity;

@@ -1,4 +1,26 @@
 //! RTMFP, the Secure Real-Time Media Flow Protocol: RFC 7016 with the profile of RFC 7425.
+//!
+//! The core does no I/O. An [`Endpoint`] takes time, randomness and datagrams, and hands out
+//! datagrams, events and deadlines:
+//!
+//! - in: [`Endpoint::handle_datagram`], [`Endpoint::handle_timeout`], and commands such as
+//!   [`Endpoint::open`] and those of [`SessionMut`];
+//! - out: [`Endpoint::poll_transmit`], [`Endpoint::poll_event`], [`Endpoint::poll_timeout`].
+//!
+//! **Contract:** after anything that goes in, call every poll until it returns nothing. Time must
+//! not run backwards.
+//!
+//! The feature `net` adds a mio driver that does all that over UDP, and `server` the rendezvous
+//! server `rtmfpd`.
 
 pub mod crypto;
+mod endpoint;
+mod event;
+mod session;
 pub mod wire;
+
+pub use endpoint::{Config, Endpoint, EndpointStats, OpenError, Path, SessionMut, Transmit};
+pub use event::{CloseReason, Event, FlowEvent, OpenFailure, SessionId};
+pub use session::{
+    Deadline, FlowOptions, Liveness, Priority, ReceiveLimits, ReceiveOrder, SessionStats,
+};

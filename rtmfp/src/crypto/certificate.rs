@@ -56,7 +56,9 @@ impl Certificate {
             match Options::read(&mut reader)? {
                 OptionItem::Marker => canonical_len = canonical_len.or(Some(before)),
                 OptionItem::Option(..) if canonical_len.is_some() => {}
-                OptionItem::Option(option::ACCEPTS_ANCILLARY_DATA, _) => accepts_ancillary_data = true,
+                OptionItem::Option(option::ACCEPTS_ANCILLARY_DATA, _) => {
+                    accepts_ancillary_data = true
+                }
                 OptionItem::Option(option::STATIC_KEY, _) => is_static = true,
                 OptionItem::Option(option::SUPPORTED_GROUP, _) => is_ephemeral = true,
                 OptionItem::Option(..) => {}

@@ -49,7 +49,8 @@ impl PacketKeys {
             return Err(Malformed);
         }
         let (blocks, _) = InOutBuf::from(&mut *sealed).into_chunks();
-        cbc::Decryptor::inner_iv_init(&self.decrypt, &[0; BLOCK].into()).decrypt_blocks_inout(blocks);
+        cbc::Decryptor::inner_iv_init(&self.decrypt, &[0; BLOCK].into())
+            .decrypt_blocks_inout(blocks);
         let (sum, plain) = sealed.split_first_chunk::<CHECKSUM_LEN>().ok_or(Malformed)?;
         if u16::from_be_bytes(*sum) != internet_checksum(plain) {
             return Err(Malformed);
@@ -68,7 +69,9 @@ pub fn session_id_of(datagram: &[u8]) -> Option<u32> {
 
 /// XOR is its own inverse: this both hides and shows the session ID.
 fn scramble(datagram: &[u8]) -> u32 {
-    let word = |at: usize| u32::from_be_bytes([datagram[at], datagram[at + 1], datagram[at + 2], datagram[at + 3]]);
+    let word = |at: usize| {
+        u32::from_be_bytes([datagram[at], datagram[at + 1], datagram[at + 2], datagram[at + 3]])
+    };
     word(0) ^ word(4) ^ word(8)
 }
 
@@ -105,7 +108,8 @@ mod tests {
 
     #[test]
     fn seal_then_open_gives_the_packet_back() {
-        let (ours, theirs) = (PacketKeys::new(&[1; 16], &[2; 16]), PacketKeys::new(&[2; 16], &[1; 16]));
+        let (ours, theirs) =
+            (PacketKeys::new(&[1; 16], &[2; 16]), PacketKeys::new(&[2; 16], &[1; 16]));
         let mut out = vec![0xaa; 3];
         let start = begin_packet(&mut out);
         out.extend_from_slice(b"a plain packet");

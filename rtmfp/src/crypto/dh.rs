@@ -71,7 +71,9 @@ impl KeyPair {
     /// From a stored private exponent, big-endian.
     pub fn from_exponent(exponent: &[u8; 32]) -> Self {
         let exponent = U256::from_be_slice(exponent);
-        let public = FixedMontyForm::new(&GENERATOR, &PARAMS).pow_bounded_exp(&exponent, U256::BITS).retrieve();
+        let public = FixedMontyForm::new(&GENERATOR, &PARAMS)
+            .pow_bounded_exp(&exponent, U256::BITS)
+            .retrieve();
         Self { exponent, public: to_bytes(&public) }
     }
 
@@ -83,7 +85,9 @@ impl KeyPair {
     /// Combines with the far end's public key, any length, after checking it.
     pub fn agree(&self, far_public: &[u8]) -> Result<SharedSecret, PublicKeyError> {
         let far = read_public(far_public)?;
-        let shared = FixedMontyForm::new(&far, &PARAMS).pow_bounded_exp(&self.exponent, U256::BITS).retrieve();
+        let shared = FixedMontyForm::new(&far, &PARAMS)
+            .pow_bounded_exp(&self.exponent, U256::BITS)
+            .retrieve();
         let bytes = to_bytes(&shared);
         let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
         Ok(SharedSecret(bytes[zeros..].to_vec()))
@@ -144,8 +148,21 @@ mod tests {
         let prime = to_bytes(PRIME.as_ref());
         let mut almost_prime = prime;
         almost_prime[127] = 0xfe;
-        let power_of_two = { let mut key = [0; BYTES]; key[3] = 0x40; key };
-        for bad in [&[][..], &[1], &[0xff, 0xff, 0xff], &[0; BYTES], &prime, &almost_prime, &power_of_two, &[0xab; 129]] {
+        let power_of_two = {
+            let mut key = [0; BYTES];
+            key[3] = 0x40;
+            key
+        };
+        for bad in [
+            &[][..],
+            &[1],
+            &[0xff, 0xff, 0xff],
+            &[0; BYTES],
+            &prime,
+            &almost_prime,
+            &power_of_two,
+            &[0xab; 129],
+        ] {
             assert!(pair.agree(bad).is_err(), "{bad:x?}");
         }
     }

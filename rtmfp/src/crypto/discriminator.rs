@@ -27,9 +27,12 @@ impl Discriminator {
         for item in Options::new(bytes) {
             match item {
                 OptionItem::Option(option::FINGERPRINT, value) => {
-                    return <[u8; 32]>::try_from(value).map_or(Self::Other, |id| Self::Fingerprint(PeerId(id)));
+                    return <[u8; 32]>::try_from(value)
+                        .map_or(Self::Other, |id| Self::Fingerprint(PeerId(id)));
                 }
-                OptionItem::Option(option::ANCILLARY_DATA, value) => ancillary = Some(value.to_vec()),
+                OptionItem::Option(option::ANCILLARY_DATA, value) => {
+                    ancillary = Some(value.to_vec())
+                }
                 OptionItem::Option(option::REQUIRED_HOSTNAME, _) => hostname = true,
                 _ => {}
             }

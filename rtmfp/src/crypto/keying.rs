@@ -5,9 +5,7 @@ use thiserror::Error;
 
 use super::{
     Certificate, Identity, KeyPair, PacketKeys, PublicKeyError, SharedSecret,
-    certificate::find_group,
-    dh::GROUP_2,
-    hmac_sha256,
+    certificate::find_group, dh::GROUP_2, hmac_sha256,
 };
 use crate::wire::{put_option, put_vlu};
 
@@ -75,7 +73,11 @@ pub struct InitiatorComponent {
 
 impl InitiatorComponent {
     /// The component for a session with the owner of `far`.
-    pub fn generate(identity: &Identity, far: &Certificate, rng: &mut impl Rng) -> Result<Self, KeyingError> {
+    pub fn generate(
+        identity: &Identity,
+        far: &Certificate,
+        rng: &mut impl Rng,
+    ) -> Result<Self, KeyingError> {
         if far.static_key(GROUP_2).is_none() && !far.supports_ephemeral(GROUP_2) {
             return Err(KeyingError::NoGroup);
         }
@@ -99,7 +101,8 @@ impl InitiatorComponent {
         far: &Certificate,
         responder: &[u8],
     ) -> Result<SessionKeys, KeyingError> {
-        let near_key = self.ephemeral.as_ref().or(identity.static_key()).ok_or(KeyingError::NoGroup)?;
+        let near_key =
+            self.ephemeral.as_ref().or(identity.static_key()).ok_or(KeyingError::NoGroup)?;
         let far_key = if far.is_static() {
             far.static_key(GROUP_2)
         } else {
@@ -164,9 +167,13 @@ mod tests {
         let mut rng = StdRng::seed_from_u64(4);
         let (peer_a, peer_b) = (Identity::peer(&mut rng), Identity::peer(&mut rng));
         let (server_a, server_b) = (Identity::server(&[1; 64]), Identity::server(&[2; 64]));
-        for (near, far) in [(&peer_a, &peer_b), (&peer_a, &server_b), (&server_a, &peer_b), (&server_a, &server_b)] {
-            let component = InitiatorComponent::generate(near, far.certificate(), &mut rng).unwrap();
-            let (answer, far_keys) = respond(far, near.certificate(), &component.bytes, &mut rng).unwrap();
+        for (near, far) in
+            [(&peer_a, &peer_b), (&peer_a, &server_b), (&server_a, &peer_b), (&server_a, &server_b)]
+        {
+            let component =
+                InitiatorComponent::generate(near, far.certificate(), &mut rng).unwrap();
+            let (answer, far_keys) =
+                respond(far, near.certificate(), &component.bytes, &mut rng).unwrap();
             let near_keys = component.combine(near, far.certificate(), &answer).unwrap();
             assert_eq!(near_keys.near_nonce, far_keys.far_nonce);
             assert_eq!(near_keys.far_nonce, far_keys.near_nonce);
@@ -179,9 +186,11 @@ mod tests {
         let (peer, server) = (Identity::peer(&mut rng), Identity::server(&[1; 64]));
         let component = InitiatorComponent::generate(&peer, peer.certificate(), &mut rng).unwrap();
         assert_eq!(component.bytes.len(), 76);
-        let (from_peer, _) = respond(&peer, peer.certificate(), &component.bytes, &mut rng).unwrap();
+        let (from_peer, _) =
+            respond(&peer, peer.certificate(), &component.bytes, &mut rng).unwrap();
         assert_eq!((from_peer.len(), &from_peer[..7]), (73, &[3, 0x1a, 0, 0, 2, 0x1e, 0][..]));
-        let (from_server, _) = respond(&server, peer.certificate(), &component.bytes, &mut rng).unwrap();
+        let (from_server, _) =
+            respond(&server, peer.certificate(), &component.bytes, &mut rng).unwrap();
         assert_eq!(from_server.len(), 139);
         assert_eq!(from_server[7..11], [0x81, 0x02, 0x0d, 0x02]);
     }

@@ -91,7 +91,9 @@ mod tests {
 
     #[test]
     fn both_families_round_trip() {
-        for (text, origin) in [("192.0.2.1:1935", Origin::Observed), ("[2001:db8::1]:54935", Origin::Local)] {
+        for (text, origin) in
+            [("192.0.2.1:1935", Origin::Observed), ("[2001:db8::1]:54935", Origin::Local)]
+        {
             let address = Address::new(text.parse().unwrap(), origin);
             let mut out = Vec::new();
             address.put(&mut out);

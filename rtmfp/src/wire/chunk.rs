@@ -13,7 +13,8 @@ pub use hello::{ForwardedHello, InitiatorHello, ResponderHello};
 pub use keying::{CookieChange, InitiatorKeying, ResponderKeying};
 pub use redirect::Redirect;
 pub use user_data::{
-    FragmentControl, NextUserData, UserData, UserDataHeader, option as flow_option, put_next_user_data_header,
+    FragmentControl, NextUserData, UserData, UserDataHeader, option as flow_option,
+    put_next_user_data_header,
 };
 
 use super::reader::{Malformed, Reader};

@@ -136,7 +136,10 @@ mod tests {
     #[test]
     fn vlu_accepts_padding_and_refuses_65_bits() {
         assert_eq!(Reader::new(&[0x80, 0x80, 0x05]).vlu(), Ok(5));
-        assert_eq!(Reader::new(&[0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]).vlu(), Err(Malformed));
+        assert_eq!(
+            Reader::new(&[0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]).vlu(),
+            Err(Malformed)
+        );
         assert_eq!(Reader::new(&[0x80]).vlu(), Err(Malformed));
     }
 

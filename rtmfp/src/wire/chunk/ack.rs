@@ -71,7 +71,10 @@ impl AckRanges<'_> {
     /// Bit 0 stands for cumulative + 2, for + 1 is missing by definition.
     fn next_in_bitmap(&mut self, bitmap: &[u8]) -> Option<AckRange> {
         let is_set = |bit: u64| {
-            usize::try_from(bit / 8).ok().and_then(|byte| bitmap.get(byte)).map(|byte| byte >> (bit % 8) & 1 == 1)
+            usize::try_from(bit / 8)
+                .ok()
+                .and_then(|byte| bitmap.get(byte))
+                .map(|byte| byte >> (bit % 8) & 1 == 1)
         };
         while !is_set(self.bit)? {
             self.bit += 1;

@@ -60,6 +60,9 @@ mod tests {
         assert_eq!(out, [0x18, 0, 2, 0x82, 0x2c, 0x5e, 0, 2, 3, 0]);
         let chunks: Vec<_> = Chunks::new(Reader::new(&out)).collect();
         let exception = FlowException { flow: 3, code: 0 };
-        assert_eq!(chunks, [Chunk::BufferProbe(BufferProbe { flow: 300 }), Chunk::FlowException(exception)]);
+        assert_eq!(
+            chunks,
+            [Chunk::BufferProbe(BufferProbe { flow: 300 }), Chunk::FlowException(exception)]
+        );
     }
 }

@@ -46,7 +46,11 @@ impl<'a> ForwardedHello<'a> {
     /// Decodes a payload.
     pub fn decode(payload: &'a [u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(payload);
-        Ok(Self { epd: reader.bytes_vlu()?, reply_address: Address::read(&mut reader)?, tag: reader.rest() })
+        Ok(Self {
+            epd: reader.bytes_vlu()?,
+            reply_address: Address::read(&mut reader)?,
+            tag: reader.rest(),
+        })
     }
 
     /// Appends the chunk.
@@ -74,7 +78,11 @@ impl<'a> ResponderHello<'a> {
     /// Decodes a payload.
     pub fn decode(payload: &'a [u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(payload);
-        Ok(Self { tag: reader.bytes_vlu()?, cookie: reader.bytes_vlu()?, certificate: reader.rest() })
+        Ok(Self {
+            tag: reader.bytes_vlu()?,
+            cookie: reader.bytes_vlu()?,
+            certificate: reader.rest(),
+        })
     }
 
     /// Appends the chunk.
@@ -105,7 +113,11 @@ mod tests {
         let chunks: Vec<_> = Chunks::new(Reader::new(&out)).collect();
         assert_eq!(
             chunks,
-            [Chunk::InitiatorHello(ihello), Chunk::ForwardedHello(fihello), Chunk::ResponderHello(rhello)]
+            [
+                Chunk::InitiatorHello(ihello),
+                Chunk::ForwardedHello(fihello),
+                Chunk::ResponderHello(rhello)
+            ]
         );
     }
 }

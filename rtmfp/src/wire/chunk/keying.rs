@@ -59,7 +59,11 @@ impl<'a> ResponderKeying<'a> {
     /// Decodes a payload.
     pub fn decode(payload: &'a [u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(payload);
-        Ok(Self { session_id: reader.u32()?, component: reader.bytes_vlu()?, signature: reader.rest() })
+        Ok(Self {
+            session_id: reader.u32()?,
+            component: reader.bytes_vlu()?,
+            signature: reader.rest(),
+        })
     }
 
     /// Appends the chunk.

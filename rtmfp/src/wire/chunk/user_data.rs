@@ -50,7 +50,12 @@ impl DataFlags {
 
     fn new(fragment: FragmentControl, options: bool, abandon: bool, last: bool) -> Self {
         let bit = |on, mask| if on { mask } else { 0 };
-        Self(fragment as u8 | bit(options, OPTIONS_PRESENT) | bit(abandon, ABANDON) | bit(last, FINAL))
+        Self(
+            fragment as u8
+                | bit(options, OPTIONS_PRESENT)
+                | bit(abandon, ABANDON)
+                | bit(last, FINAL),
+        )
     }
 }
 
@@ -108,11 +113,20 @@ impl<'a> NextUserData<'a> {
     }
 
     fn read(flags: DataFlags, mut reader: Reader<'a>) -> Result<Self, Malformed> {
-        let options =
-            if flags.0 & OPTIONS_PRESENT != 0 { Some(Options::read_list(&mut reader)?) } else { None };
+        let options = if flags.0 & OPTIONS_PRESENT != 0 {
+            Some(Options::read_list(&mut reader)?)
+        } else {
+            None
+        };
         let abandoned = flags.0 & ABANDON != 0;
         let data = if abandoned { &[] } else { reader.rest() };
-        Ok(Self { fragment: flags.fragment(), abandoned, is_final: flags.0 & FINAL != 0, options, data })
+        Ok(Self {
+            fragment: flags.fragment(),
+            abandoned,
+            is_final: flags.0 & FINAL != 0,
+            options,
+            data,
+        })
     }
 }
 
@@ -158,7 +172,8 @@ impl UserDataHeader {
     /// Appends type, a length still to be set, and all fields up to the data. `options` is an
     /// encoded list with its marker, or empty.
     pub fn put(&self, out: &mut Vec<u8>, options: &[u8]) {
-        let flags = DataFlags::new(self.fragment, !options.is_empty(), self.abandoned, self.is_final);
+        let flags =
+            DataFlags::new(self.fragment, !options.is_empty(), self.abandoned, self.is_final);
         out.extend_from_slice(&[code::USER_DATA, 0, 0, flags.0]);
         put_vlu(out, self.flow);
         put_vlu(out, self.sequence);
@@ -168,7 +183,12 @@ impl UserDataHeader {
 }
 
 /// Appends the start of a Next User Data chunk: type, a length still to be set, flags.
-pub fn put_next_user_data_header(out: &mut Vec<u8>, fragment: FragmentControl, abandoned: bool, is_final: bool) {
+pub fn put_next_user_data_header(
+    out: &mut Vec<u8>,
+    fragment: FragmentControl,
+    abandoned: bool,
+    is_final: bool,
+) {
     let flags = DataFlags::new(fragment, false, abandoned, is_final);
     out.extend_from_slice(&[code::NEXT_USER_DATA, 0, 0, flags.0]);
 }

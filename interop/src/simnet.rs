@@ -1,0 +1,207 @@
+//! A network in virtual time: delay, jitter, loss, duplicates, rate, MTU and NATs, all seeded.
+//!
+//! Hosts are socket addresses. [`Network::send`] puts a datagram in, [`Network::pop_arrival`]
+//! takes one out when its time has come; nothing here knows a protocol.
+
+mod nat;
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+
+pub use nat::{Nat, NatKind};
+
+/// How datagrams travel.
+#[derive(Debug, Clone, Copy)]
+pub struct Link {
+    /// One way.
+    pub delay: Duration,
+    /// Up to this much is added to each datagram's delay, so that they overtake each other.
+    pub jitter: Duration,
+    /// Part of datagrams lost, 0 to 1.
+    pub loss: f64,
+    /// Part of datagrams that arrive twice, 0 to 1.
+    pub duplicates: f64,
+    /// Bytes per second out of each host; none means no limit.
+    pub rate: Option<u64>,
+    /// How long a datagram may wait for its turn under `rate` before it is dropped.
+    pub queue: Duration,
+    /// Larger datagrams are dropped.
+    pub mtu: usize,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self {
+            delay: Duration::from_millis(10),
+            jitter: Duration::ZERO,
+            loss: 0.0,
+            duplicates: 0.0,
+            rate: None,
+            queue: Duration::from_millis(100),
+            mtu: 1472,
+        }
+    }
+}
+
+/// A datagram that arrives.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Arrival {
+    /// As the receiver sees it, after NATs.
+    pub from: SocketAddr,
+    /// The host it reaches.
+    pub to: SocketAddr,
+    /// UDP payload.
+    pub datagram: Vec<u8>,
+}
+
+/// What became of the datagrams so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NetworkStats {
+    /// Put in.
+    pub sent: u64,
+    /// Handed out.
+    pub delivered: u64,
+    /// Lost at random, by a full queue or for their size.
+    pub lost: u64,
+    /// Stopped by a NAT.
+    pub filtered: u64,
+}
+
+/// The network.
+#[derive(Debug)]
+pub struct Network {
+    link: Link,
+    rng: StdRng,
+    in_flight: BinaryHeap<Reverse<(Instant, u64, Arrival)>>,
+    sequence: u64,
+    nats: BTreeMap<IpAddr, Nat>,
+    /// Private host to the public address of its NAT.
+    behind: BTreeMap<IpAddr, IpAddr>,
+    /// When each host's link is free again.
+    busy: BTreeMap<SocketAddr, Instant>,
+    down: Vec<SocketAddr>,
+    stats: NetworkStats,
+}
+
+impl Network {
+    /// The same seed gives the same run.
+    pub fn new(seed: u64, link: Link) -> Self {
+        Self {
+            link,
+            rng: StdRng::seed_from_u64(seed),
+            in_flight: BinaryHeap::new(),
+            sequence: 0,
+            nats: BTreeMap::new(),
+            behind: BTreeMap::new(),
+            busy: BTreeMap::new(),
+            down: Vec::new(),
+            stats: NetworkStats::default(),
+        }
+    }
+
+    /// Puts the host `inside` behind a NAT with address `public`.
+    pub fn add_nat(&mut self, inside: IpAddr, public: IpAddr, kind: NatKind) {
+        self.behind.insert(inside, public);
+        self.nats.entry(public).or_insert_with(|| Nat::new(public, kind));
+    }
+
+    /// From now on nothing reaches or leaves this host: it was killed.
+    pub fn take_down(&mut self, host: SocketAddr) {
+        self.down.push(host);
+    }
+
+    /// What became of the datagrams so far.
+    pub fn stats(&self) -> NetworkStats {
+        self.stats
+    }
+
+    /// Changes how datagrams travel from now on.
+    pub fn set_link(&mut self, link: Link) {
+        self.link = link;
+    }
+
+    /// Puts a datagram in at host `from`.
+    pub fn send(&mut self, now: Instant, from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
+        self.stats.sent += 1;
+        if self.down.contains(&from) {
+            return;
+        }
+        let Some((from, to)) = self.translate(from, to) else {
+            self.stats.filtered += 1;
+            return;
+        };
+        let Some(departure) = self.departure(now, from, datagram.len()) else {
+            self.stats.lost += 1;
+            return;
+        };
+        let copies = 1 + usize::from(self.rng.random_bool(self.link.duplicates));
+        for _ in 0..copies {
+            if datagram.len() > self.link.mtu || self.rng.random_bool(self.link.loss) {
+                self.stats.lost += 1;
+                continue;
+            }
+            let jitter = self.link.jitter.mul_f64(self.rng.random());
+            self.sequence += 1;
+            let arrival = Arrival { from, to, datagram: datagram.to_vec() };
+            self.in_flight.push(Reverse((
+                departure + self.link.delay + jitter,
+                self.sequence,
+                arrival,
+            )));
+        }
+    }
+
+    fn translate(&mut self, from: SocketAddr, to: SocketAddr) -> Option<(SocketAddr, SocketAddr)> {
+        let outer = self.behind.get(&from.ip()).copied();
+        let visible = match outer.and_then(|public| self.nats.get_mut(&public)) {
+            // No hairpin: what goes to the NAT's own address from inside is lost.
+            Some(_) if outer == Some(to.ip()) => return None,
+            Some(nat) => nat.outbound(from, to),
+            None => from,
+        };
+        let host = match self.nats.get(&to.ip()) {
+            Some(nat) => nat.inbound(visible, to)?,
+            // Private addresses are reached from behind the same NAT only.
+            None if self.behind.get(&to.ip()).is_some_and(|public| Some(*public) != outer) => {
+                return None;
+            }
+            None => to,
+        };
+        Some((visible, host))
+    }
+
+    /// When the sender's link has carried it off; nothing if its queue is full.
+    fn departure(&mut self, now: Instant, from: SocketAddr, size: usize) -> Option<Instant> {
+        let Some(rate) = self.link.rate else { return Some(now) };
+        let free = self.busy.get(&from).copied().unwrap_or(now).max(now);
+        if free - now > self.link.queue {
+            return None;
+        }
+        let done = free + Duration::from_secs_f64(size as f64 / rate as f64);
+        self.busy.insert(from, done);
+        Some(done)
+    }
+
+    /// When the next datagram arrives.
+    pub fn next_arrival(&self) -> Option<Instant> {
+        self.in_flight.peek().map(|Reverse((at, ..))| *at)
+    }
+
+    /// The next datagram that has arrived by `now`.
+    pub fn pop_arrival(&mut self, now: Instant) -> Option<Arrival> {
+        loop {
+            self.in_flight.peek().filter(|Reverse((at, ..))| *at <= now)?;
+            let Reverse((_, _, arrival)) = self.in_flight.pop()?;
+            if !self.down.contains(&arrival.to) {
+                self.stats.delivered += 1;
+                return Some(arrival);
+            }
+        }
+    }
+}

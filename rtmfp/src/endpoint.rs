@@ -1,0 +1,252 @@
+//! One RTMFP endpoint: all sessions behind one identity. RFC 7016 §3.
+
+mod config;
+mod cookie;
+mod initiator;
+mod opening;
+mod responder;
+mod session_mut;
+mod startup;
+mod stats;
+mod table;
+mod transmit;
+
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use rand::{SeedableRng, rngs::StdRng};
+
+pub use config::Config;
+pub use initiator::OpenError;
+pub use session_mut::SessionMut;
+pub use stats::EndpointStats;
+pub use transmit::Transmit;
+
+use crate::{
+    crypto::{Identity, PacketKeys, PeerId, session_id_of},
+    event::{CloseReason, Event, EventSink, SessionId},
+    session::{Ending, Surroundings, TIME_CRITICAL_MEMORY},
+};
+use cookie::CookieJar;
+use startup::StartupQueue;
+use table::{Slot, Table};
+
+/// One local socket and one remote address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Path {
+    /// Which of the driver's sockets; [`Path::ANY_SOCKET`] lets it choose by address family.
+    pub socket: u8,
+    /// The far end.
+    pub remote: SocketAddr,
+}
+
+impl Path {
+    /// "Any socket that reaches the remote address."
+    pub const ANY_SOCKET: u8 = u8::MAX;
+
+    /// To an address never heard from.
+    pub fn to(remote: SocketAddr) -> Self {
+        Self { socket: Self::ANY_SOCKET, remote }
+    }
+}
+
+/// An endpoint as a state machine; see the crate's documentation for its contract.
+#[derive(Debug)]
+pub struct Endpoint {
+    config: Config,
+    identity: Identity,
+    epoch: Instant,
+    rng: StdRng,
+    default_keys: PacketKeys,
+    cookies: CookieJar,
+    table: Table,
+    startup: StartupQueue,
+    /// A packet that did not fit the train it was made for.
+    held: Option<(Path, Vec<u8>)>,
+    events: VecDeque<Event>,
+    critical: CriticalMemory,
+    stats: EndpointStats,
+}
+
+/// Who carried time critical data lately, RFC 7016 §3.5.2.1.
+#[derive(Debug, Default)]
+struct CriticalMemory {
+    sent: Option<Instant>,
+    /// The latest sender to us, and the latest other one.
+    received: [Option<(SessionId, Instant)>; 2],
+}
+
+impl CriticalMemory {
+    fn on_received(&mut self, now: Instant, session: SessionId) {
+        if self.received[0].is_some_and(|(latest, _)| latest != session) {
+            self.received[1] = self.received[0];
+        }
+        self.received[0] = Some((session, now));
+    }
+
+    fn around(&self, now: Instant, session: SessionId) -> Surroundings {
+        let is_recent = |at: Instant| now.saturating_duration_since(at) < TIME_CRITICAL_MEMORY;
+        let elsewhere = |entry: &Option<(SessionId, Instant)>| {
+            entry.is_some_and(|(other, at)| other != session && is_recent(at))
+        };
+        Surroundings {
+            sent_time_critical: self.sent.is_some_and(is_recent),
+            time_critical_elsewhere: self.received.iter().any(elsewhere),
+        }
+    }
+}
+
+impl Endpoint {
+    /// An endpoint without sessions. `seed` must be secret and never used twice, except in tests.
+    pub fn new(config: Config, identity: Identity, now: Instant, seed: [u8; 32]) -> Self {
+        let mut rng = StdRng::from_seed(seed);
+        Self {
+            config,
+            identity,
+            epoch: now,
+            default_keys: PacketKeys::default(),
+            cookies: CookieJar::new(now, &mut rng),
+            rng,
+            table: Table::default(),
+            startup: StartupQueue::default(),
+            held: None,
+            events: VecDeque::new(),
+            critical: CriticalMemory::default(),
+            stats: EndpointStats::default(),
+        }
+    }
+
+    /// Our own fingerprint.
+    pub fn peer_id(&self) -> PeerId {
+        self.identity.peer_id()
+    }
+
+    /// Counters since birth, and how many sessions there are now.
+    pub fn stats(&self) -> EndpointStats {
+        EndpointStats { sessions: self.table.len(), ..self.stats }
+    }
+
+    /// A view of an open session, for commands.
+    pub fn session(&mut self, id: SessionId) -> Option<SessionMut<'_>> {
+        match self.table.get_mut(id) {
+            Some(Slot::Session(session)) if session.is_open() => Some(SessionMut::new(self, id)),
+            _ => None,
+        }
+    }
+
+    /// The open session with this peer.
+    pub fn session_with(&self, peer: &PeerId) -> Option<SessionId> {
+        self.table.by_peer(peer)
+    }
+
+    /// Takes in a datagram; it is decrypted in place. Work is bounded by its size.
+    pub fn handle_datagram(&mut self, now: Instant, from: Path, datagram: &mut [u8]) {
+        self.stats.datagrams_received += 1;
+        let Some(session) = session_id_of(datagram) else {
+            self.stats.dropped_malformed += 1;
+            return;
+        };
+        if session == 0 {
+            self.handle_startup(now, from, datagram);
+            return;
+        }
+        let id = SessionId(session);
+        match self.table.get_mut(id) {
+            None => self.stats.dropped_unknown_session += 1,
+            Some(Slot::Opening(_)) => self.handle_while_opening(now, id, from, datagram),
+            Some(Slot::Session(_)) => self.handle_in_session(now, id, datagram),
+        }
+    }
+
+    fn handle_in_session(&mut self, now: Instant, id: SessionId, datagram: &mut [u8]) {
+        let Some(Slot::Session(session)) = self.table.get_mut(id) else { return };
+        let Ok(plain) = session.keys.packet.open(datagram) else {
+            self.stats.dropped_unverified += 1;
+            return;
+        };
+        let surroundings = self.critical.around(now, id);
+        let mut events = EventSink { session: id, queue: &mut self.events };
+        let identity = &self.identity;
+        let socket = session.path.socket;
+        let mut forwarded = Vec::new();
+        let received = session.handle_packet(now, plain, surroundings, &mut events, |request| {
+            responder::answer_forwarded(identity, socket, &request, &mut forwarded);
+        });
+        if received.time_critical {
+            self.critical.on_received(now, id);
+        }
+        for (path, tag) in forwarded {
+            self.send_hello_answer(now, path, &tag);
+        }
+        match received.end {
+            None => {}
+            Some(Ending::Lingers(reason)) => {
+                self.table.unlist(id);
+                self.events.push_back(Event::SessionClosed { session: id, reason });
+            }
+            Some(Ending::Gone(reason)) => self.end_session(id, Some(reason)),
+            Some(Ending::Forgotten) => self.end_session(id, None),
+        }
+        self.table.touch(now, id);
+    }
+
+    /// Forgets a session; the application hears of it if it has not yet.
+    fn end_session(&mut self, id: SessionId, reason: Option<CloseReason>) {
+        self.table.remove(id);
+        if let Some(reason) = reason {
+            self.events.push_back(Event::SessionClosed { session: id, reason });
+        }
+    }
+
+    fn announce(&mut self, now: Instant, id: SessionId, peer: PeerId, is_responder: bool) {
+        self.stats.sessions_opened += 1;
+        self.events.push_back(Event::SessionOpened { session: id, peer, is_responder });
+        self.table.touch(now, id);
+    }
+
+    /// Lets time pass: call when [`Self::poll_timeout`] is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for id in self.table.take_due(now) {
+            match self.table.get_mut(id) {
+                None => {}
+                Some(Slot::Opening(_)) => self.handle_opening_timeout(now, id),
+                Some(Slot::Session(session)) => {
+                    let was_open = session.is_open();
+                    if let Some(reason) = session.handle_timeout(now) {
+                        self.end_session(id, was_open.then_some(reason));
+                    }
+                }
+            }
+            self.table.touch(now, id);
+        }
+    }
+
+    /// What happened, oldest first.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When to call [`Self::handle_timeout`]; may be early, never late.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.table.next_due()
+    }
+
+    /// Begins an orderly close of everything; poll on until [`EndpointStats::sessions`] is 0 or
+    /// patience ends.
+    pub fn close_all(&mut self, now: Instant) {
+        for id in self.table.ids() {
+            match self.table.get_mut(id) {
+                Some(Slot::Session(session)) => session.close(now),
+                Some(Slot::Opening(_)) => self.table.remove(id),
+                None => {}
+            }
+            self.table.touch(now, id);
+        }
+    }
+}
+
+/// RFC 7016 §3.5.1.1.1: how long an opening session may take, and a cookie is good.
+pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(95);

@@ -1,0 +1,281 @@
+//! Opening sessions. RFC 7016 §3.5.1.1.1.
+
+use std::{net::SocketAddr, time::Instant};
+
+use rand::Rng;
+use thiserror::Error;
+
+use super::{
+    Endpoint, Path,
+    opening::{Backoff, Due, Keying, Opening},
+    table::Slot,
+};
+use crate::{
+    crypto::{Certificate, Discriminator, PeerId, keying::InitiatorComponent},
+    event::{Event, OpenFailure, SessionId},
+    session::{Birth, Session},
+    wire::{
+        Address, Chunk, Chunks, Mode, Origin, PacketHeader, Reader,
+        chunk::{
+            CookieChange, InitiatorHello, InitiatorKeying, Redirect, ResponderHello,
+            ResponderKeying,
+        },
+    },
+};
+
+/// The signature that says nothing, RFC 7425 §4.3.5.
+pub(super) const NO_SIGNATURE: &[u8] = b"X";
+
+/// No session is being opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum OpenError {
+    /// There is a session with that peer, or one is being opened.
+    #[error("a session with this peer exists already")]
+    Exists(SessionId),
+    /// The table is full.
+    #[error("too many sessions")]
+    TooMany,
+    /// Nobody may open a session with themselves.
+    #[error("that peer is ourselves")]
+    Ourselves,
+}
+
+impl Endpoint {
+    /// Begins to open a session with whoever `wanted` selects, asking at `candidates`; a
+    /// candidate may be an introducer. [`Event::SessionOpened`] or [`Event::OpenFailed`] follows.
+    pub fn open(
+        &mut self,
+        now: Instant,
+        wanted: Discriminator,
+        candidates: &[SocketAddr],
+    ) -> Result<SessionId, OpenError> {
+        if let Discriminator::Fingerprint(peer) = &wanted {
+            self.refuse_double(peer)?;
+        }
+        if self.table.len() >= self.config.max_sessions {
+            return Err(OpenError::TooMany);
+        }
+        let mut tag = [0; 16];
+        self.rng.fill_bytes(&mut tag);
+        let opening = Opening::new(now, wanted, tag);
+        let id =
+            self.table.insert(|_| Slot::Opening(Box::new(opening))).ok_or(OpenError::TooMany)?;
+        self.add_candidates(now, id, candidates);
+        Ok(id)
+    }
+
+    fn refuse_double(&mut self, peer: &PeerId) -> Result<(), OpenError> {
+        if *peer == self.peer_id() {
+            return Err(OpenError::Ourselves);
+        }
+        if let Some(id) = self.table.by_peer(peer) {
+            return Err(OpenError::Exists(id));
+        }
+        let wants = |opening: &Opening| opening.wanted == Discriminator::Fingerprint(*peer);
+        match self.table.openings().find(|(_, opening)| wants(opening)) {
+            Some((id, _)) => Err(OpenError::Exists(id)),
+            None => Ok(()),
+        }
+    }
+
+    /// More addresses to try for a session still looking for its responder.
+    pub fn add_candidates(&mut self, now: Instant, id: SessionId, candidates: &[SocketAddr]) {
+        if let Some(Slot::Opening(opening)) = self.table.get_mut(id) {
+            for remote in candidates {
+                opening.add_candidate(now, Address::new(*remote, Origin::Unknown));
+            }
+        }
+        self.send_due(now, id);
+        self.table.touch(now, id);
+    }
+
+    /// Gives up a session that is not open yet; open ones are not touched.
+    pub fn cancel_open(&mut self, id: SessionId) {
+        if let Some(Slot::Opening(_)) = self.table.get_mut(id) {
+            self.fail_open(id, OpenFailure::Cancelled);
+        }
+    }
+
+    pub(super) fn fail_open(&mut self, id: SessionId, reason: OpenFailure) {
+        self.table.remove(id);
+        self.events.push_back(Event::OpenFailed { session: id, reason });
+    }
+
+    pub(super) fn handle_opening_timeout(&mut self, now: Instant, id: SessionId) {
+        let Some(Slot::Opening(opening)) = self.table.get_mut(id) else { return };
+        if opening.is_overdue(now) {
+            self.fail_open(id, OpenFailure::TimedOut);
+        } else {
+            self.send_due(now, id);
+        }
+    }
+
+    fn send_due(&mut self, now: Instant, id: SessionId) {
+        let Some(Slot::Opening(opening)) = self.table.get_mut(id) else { return };
+        for due in opening.take_due(now) {
+            match due {
+                Due::Hello(path) => self.send_hello(now, id, path),
+                Due::Keying => self.send_keying(now, id),
+            }
+        }
+    }
+
+    fn send_hello(&mut self, now: Instant, id: SessionId, path: Path) {
+        let Some(Slot::Opening(opening)) = self.table.get_mut(id) else { return };
+        let (epd, tag) = (opening.wanted.encode(), opening.tag);
+        self.send_startup(now, path, 0, |out| InitiatorHello { epd: &epd, tag: &tag }.put(out));
+    }
+
+    fn send_keying(&mut self, now: Instant, id: SessionId) {
+        let Some(Slot::Opening(opening)) = self.table.get_mut(id) else { return };
+        let Some(keying) = opening.keying() else { return };
+        let (path, cookie, component) =
+            (keying.path, keying.cookie.clone(), keying.component.bytes.clone());
+        let certificate = self.identity.certificate().bytes().to_vec();
+        self.send_startup(now, path, 0, |out| {
+            InitiatorKeying {
+                session_id: id.0,
+                cookie: &cookie,
+                certificate: &certificate,
+                component: &component,
+                signature: NO_SIGNATURE,
+                signed: &[],
+            }
+            .put(out);
+        });
+    }
+
+    /// "Look for it there": more candidates for the session with this tag.
+    pub(super) fn on_redirect(&mut self, now: Instant, from: Path, redirect: &Redirect<'_>) {
+        let Some(id) = self.table.by_tag(redirect.tag) else { return };
+        let Some(Slot::Opening(opening)) = self.table.get_mut(id) else { return };
+        if !opening.is_hello_stage() {
+            return;
+        }
+        if redirect.is_implied() {
+            opening.add_candidate(now, Address::new(from.remote, Origin::Observed));
+        }
+        for address in redirect.addresses() {
+            opening.add_candidate(now, address);
+        }
+        self.send_due(now, id);
+        self.table.touch(now, id);
+    }
+
+    /// The first acceptable answer to our hello wins.
+    pub(super) fn on_responder_hello(
+        &mut self,
+        now: Instant,
+        from: Path,
+        hello: &ResponderHello<'_>,
+    ) {
+        let Some(id) = self.table.by_tag(hello.tag) else { return };
+        let Ok(far) = Certificate::decode(hello.certificate) else { return };
+        let Some(Slot::Opening(opening)) = self.table.get_mut(id) else { return };
+        if !opening.is_hello_stage()
+            || !opening.wanted.selects(&far)
+            || far == *self.identity.certificate()
+        {
+            return;
+        }
+        if let Some(existing) = self.table.by_peer(&far.peer_id()) {
+            self.fail_open(id, OpenFailure::Superseded(existing));
+            return;
+        }
+        let Ok(component) = InitiatorComponent::generate(&self.identity, &far, &mut self.rng)
+        else {
+            self.stats.keyings_refused += 1;
+            return;
+        };
+        let Some(Slot::Opening(opening)) = self.table.get_mut(id) else { return };
+        opening.begin_keying(Keying {
+            path: from,
+            far,
+            cookie: hello.cookie.to_vec(),
+            component,
+            cookie_changed: false,
+            backoff: Backoff::new(now),
+            early: Vec::new(),
+        });
+        self.send_due(now, id);
+        self.table.touch(now, id);
+    }
+
+    /// A datagram for a session ID of ours that has no keys yet: RIKeying and Cookie Change come
+    /// under the default key; the rest waits.
+    pub(super) fn handle_while_opening(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        from: Path,
+        datagram: &[u8],
+    ) {
+        let Some(Slot::Opening(opening)) = self.table.get_mut(id) else { return };
+        let Some(keying) = opening.keying_mut() else { return };
+        let mut copy = datagram.to_vec();
+        let Ok(plain) = self.default_keys.open(&mut copy) else {
+            keying.keep_early(datagram);
+            return;
+        };
+        let mut reader = Reader::new(plain);
+        let is_startup = |header: &PacketHeader| header.flags.mode == Mode::Startup;
+        if !PacketHeader::read(&mut reader).is_ok_and(|header| is_startup(&header)) {
+            return;
+        }
+        for chunk in Chunks::new(reader) {
+            match chunk {
+                Chunk::ResponderKeying(answer) => self.on_responder_keying(now, id, from, &answer),
+                Chunk::CookieChange(change) => self.on_cookie_change(now, id, &change),
+                _ => {}
+            }
+        }
+    }
+
+    fn on_cookie_change(&mut self, now: Instant, id: SessionId, change: &CookieChange<'_>) {
+        let Some(Slot::Opening(opening)) = self.table.get_mut(id) else { return };
+        let Some(keying) = opening.keying_mut() else { return };
+        if keying.cookie_changed || keying.cookie != change.old_cookie {
+            return;
+        }
+        keying.cookie_changed = true;
+        keying.cookie = change.new_cookie.to_vec();
+        keying.backoff = Backoff::new(now);
+        self.send_due(now, id);
+        self.table.touch(now, id);
+    }
+
+    fn on_responder_keying(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        from: Path,
+        answer: &ResponderKeying<'_>,
+    ) {
+        let Some(Slot::Opening(opening)) = self.table.get_mut(id) else { return };
+        let Some(keying) = opening.keying_mut() else { return };
+        let Ok(keys) = keying.component.combine(&self.identity, &keying.far, answer.component)
+        else {
+            self.stats.keyings_refused += 1;
+            return;
+        };
+        let early = std::mem::take(&mut keying.early);
+        let birth = Birth {
+            far_id: answer.session_id,
+            mode: Mode::Initiator,
+            path: keying.path,
+            far: keying.far.clone(),
+            keys,
+            answered: None,
+        };
+        if let Some(existing) = self.table.by_peer(&birth.far.peer_id()) {
+            self.fail_open(id, OpenFailure::Superseded(existing));
+            return;
+        }
+        let peer = birth.far.peer_id();
+        self.table.replace(id, Session::new(now, self.epoch, birth, &self.config));
+        self.announce(now, id, peer, false);
+        for mut datagram in early {
+            self.handle_datagram(now, from, &mut datagram);
+        }
+    }
+}

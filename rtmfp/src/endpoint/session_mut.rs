@@ -1,0 +1,151 @@
+//! Commands to one open session.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use super::{Endpoint, Path, table::Slot};
+use crate::{
+    crypto::{Discriminator, PeerId},
+    event::SessionId,
+    session::{Deadline, FlowOptions, Liveness, MAX_METADATA, ReceiveOrder, Session, SessionStats},
+    wire::{Address, chunk::ForwardedHello},
+};
+
+/// A message was not queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the flow is closed or was never opened")]
+pub struct FlowClosed;
+
+/// A view of an open session. What it does is sent by the next polls.
+#[derive(Debug)]
+pub struct SessionMut<'a> {
+    endpoint: &'a mut Endpoint,
+    id: SessionId,
+}
+
+impl<'a> SessionMut<'a> {
+    pub(super) fn new(endpoint: &'a mut Endpoint, id: SessionId) -> Self {
+        Self { endpoint, id }
+    }
+
+    fn session(&mut self) -> &mut Session {
+        match self.endpoint.table.get_mut(self.id) {
+            Some(Slot::Session(session)) => session,
+            _ => unreachable!("a view is made of open sessions only and holds the endpoint"),
+        }
+    }
+
+    /// Who is at the far end.
+    pub fn peer_id(&mut self) -> PeerId {
+        self.session().far.peer_id()
+    }
+
+    /// Where the far end is.
+    pub fn path(&mut self) -> Path {
+        self.session().path
+    }
+
+    /// `NEAR_NONCE` and `FAR_NONCE` of RFC 7425 §4.6.5, for proofs bound to this session.
+    pub fn nonces(&mut self) -> ([u8; 32], [u8; 32]) {
+        let keys = &self.session().keys;
+        (keys.near_nonce, keys.far_nonce)
+    }
+
+    /// Smoothed round trip time, once measured.
+    pub fn rtt(&mut self) -> Option<Duration> {
+        self.session().rtt()
+    }
+
+    /// Counters of this session.
+    pub fn stats(&mut self) -> SessionStats {
+        self.session().stats
+    }
+
+    /// Bytes queued or in flight on all its flows.
+    pub fn buffered(&mut self) -> usize {
+        self.session().sender.buffered()
+    }
+
+    /// Bytes queued or in flight on one flow; 0 if it does not exist.
+    pub fn buffered_on(&mut self, flow: u64) -> usize {
+        self.session().sender.flow(flow).map_or(0, |flow| flow.buffered())
+    }
+
+    /// The congestion window in bytes.
+    pub fn congestion_window(&mut self) -> usize {
+        self.session().sender.window()
+    }
+
+    /// Other keepalive and death times for this session alone.
+    pub fn set_liveness(&mut self, now: Instant, liveness: Liveness) {
+        self.session().set_liveness(liveness);
+        self.touch(now);
+    }
+
+    /// Opens a flow. `metadata` (at most 512 bytes, the rest is cut off) says what it is for;
+    /// `association` names a flow of the far end that it answers.
+    pub fn open_flow(
+        &mut self,
+        metadata: &[u8],
+        association: Option<u64>,
+        options: FlowOptions,
+    ) -> u64 {
+        let metadata = &metadata[..metadata.len().min(MAX_METADATA)];
+        self.session().sender.open(metadata, association, options)
+    }
+
+    /// Queues a message. With a deadline it is given up when that passes before it arrived.
+    pub fn send(
+        &mut self,
+        now: Instant,
+        flow: u64,
+        message: Bytes,
+        deadline: Deadline,
+    ) -> Result<(), FlowClosed> {
+        let is_queued = self.session().sender.queue(flow, message, deadline);
+        self.touch(now);
+        if is_queued { Ok(()) } else { Err(FlowClosed) }
+    }
+
+    /// Ends a flow of ours after what is queued.
+    pub fn close_flow(&mut self, now: Instant, flow: u64) {
+        self.session().sender.close(flow);
+        self.touch(now);
+    }
+
+    /// Refuses a flow of the far end.
+    pub fn reject_flow(&mut self, now: Instant, flow: u64, code: u64) {
+        self.session().receiver.reject(now, flow, code);
+        self.touch(now);
+    }
+
+    /// Chooses how messages of a flow of the far end are ordered; original order if not said.
+    pub fn set_receive_order(&mut self, flow: u64, order: ReceiveOrder) {
+        self.session().receiver.set_order(flow, order);
+    }
+
+    /// True while the far end has the flow open.
+    pub fn is_receiving(&mut self, flow: u64) -> bool {
+        self.session().receiver.is_open(flow)
+    }
+
+    /// Passes on to this peer that somebody at `reply_address` looks for it.
+    pub fn forward_hello(&mut self, now: Instant, reply_address: Address, tag: &[u8]) {
+        let epd = Discriminator::Fingerprint(self.peer_id()).encode();
+        self.session().forward_hello(&ForwardedHello { epd: &epd, reply_address, tag });
+        self.touch(now);
+    }
+
+    /// Begins an orderly close; [`crate::Event::SessionClosed`] does not follow.
+    pub fn close(mut self, now: Instant) {
+        self.session().close(now);
+        self.endpoint.table.unlist(self.id);
+        self.touch(now);
+    }
+
+    fn touch(&mut self, now: Instant) {
+        self.endpoint.table.touch(now, self.id);
+    }
+}

@@ -1,0 +1,61 @@
+//! What goes out, as trains of equal-size datagrams.
+
+use std::time::Instant;
+
+use super::{Endpoint, Path, table::Slot};
+
+/// Datagrams in one train; the burst limit of a session is lower for data.
+const MAX_TRAIN: usize = 16;
+
+/// One train for one destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transmit {
+    /// Where it goes.
+    pub path: Path,
+    /// Size of each datagram but the last, which may be shorter.
+    pub segment_size: usize,
+}
+
+impl Endpoint {
+    /// Fills `buf` (cleared first) with the next train. Call until it returns nothing.
+    pub fn poll_transmit(&mut self, now: Instant, buf: &mut Vec<u8>) -> Option<Transmit> {
+        buf.clear();
+        let transmit = self.next_train(now, buf)?;
+        self.stats.datagrams_sent += buf.len().div_ceil(transmit.segment_size) as u64;
+        self.stats.bytes_sent += buf.len() as u64;
+        Some(transmit)
+    }
+
+    fn next_train(&mut self, now: Instant, buf: &mut Vec<u8>) -> Option<Transmit> {
+        if let Some((path, datagram)) = self.held.take().or_else(|| self.startup.pop()) {
+            buf.extend_from_slice(&datagram);
+            return Some(Transmit { path, segment_size: datagram.len() });
+        }
+        while let Some(id) = self.table.pop_ready() {
+            let surroundings = self.critical.around(now, id);
+            let Some(Slot::Session(session)) = self.table.get_mut(id) else { continue };
+            let path = session.path;
+            let mut segment_size = 0;
+            for _ in 0..MAX_TRAIN {
+                let before = buf.len();
+                let Some(size) = session.write_packet(now, surroundings, buf) else { break };
+                if segment_size == 0 {
+                    segment_size = size;
+                } else if size > segment_size {
+                    self.held = Some((path, buf.split_off(before)));
+                    break;
+                } else if size < segment_size {
+                    break;
+                }
+            }
+            if session.sender.sent_time_critical(now) {
+                self.critical.sent = Some(now);
+            }
+            self.table.touch(now, id);
+            if segment_size > 0 {
+                return Some(Transmit { path, segment_size });
+            }
+        }
+        None
+    }
+}

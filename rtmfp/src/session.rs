@@ -1,0 +1,325 @@
+//! An open session: its path, its keys, its two directions and its end. RFC 7016 §3.5.
+
+pub(crate) mod clock;
+pub(crate) mod congestion;
+mod life;
+mod packet;
+mod ranges;
+mod receiver;
+mod recv_flow;
+mod send_flow;
+mod sender;
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+pub use recv_flow::{ReceiveLimits, ReceiveOrder};
+pub use send_flow::{Deadline, FlowOptions, Priority};
+pub(crate) use sender::TIME_CRITICAL_MEMORY;
+
+use crate::{
+    crypto::{Certificate, keying::SessionKeys},
+    endpoint::{Config, Path},
+    event::{CloseReason, EventSink, FlowEvent, ForwardRequest},
+    wire::{
+        Chunk, Chunks, Flags, Mode, PacketHeader,
+        chunk::{self, ForwardedHello, code, put_chunk},
+    },
+};
+use clock::Clock;
+use congestion::TimeCritical;
+use life::Life;
+use packet::PacketBuilder;
+use receiver::Receiver;
+use sender::Sender;
+
+/// Ping replies, forwarded hellos and the like that wait for a packet; more are dropped.
+const MAX_CONTROL: usize = 64;
+
+/// Counters of one session.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SessionStats {
+    /// Datagrams received and verified.
+    pub packets_received: u64,
+    /// Datagrams sent.
+    pub packets_sent: u64,
+    /// Their bytes, UDP payload.
+    pub bytes_received: u64,
+    /// Their bytes, UDP payload.
+    pub bytes_sent: u64,
+}
+
+/// When to ask whether the far end is there, and when to believe that it is not.
+#[derive(Debug, Clone, Copy)]
+pub struct Liveness {
+    /// Silence before a ping.
+    pub keepalive: Duration,
+    /// How long something may stay unanswered.
+    pub give_up: Duration,
+}
+
+/// How a session came about, fixed at its birth.
+pub(crate) struct Birth {
+    pub far_id: u32,
+    /// The mode we send in.
+    pub mode: Mode,
+    pub path: Path,
+    pub far: Certificate,
+    pub keys: SessionKeys,
+    /// For answering a repeated IIKeying; responders only.
+    pub answered: Option<Answered>,
+}
+
+/// An IIKeying and our answer to it.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub component: Box<[u8]>,
+    pub reply: Box<[u8]>,
+}
+
+/// What several sessions share while packets are handled.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Surroundings {
+    /// Time critical data went out on some session lately.
+    pub sent_time_critical: bool,
+    /// Time critical data came in on another session lately.
+    pub time_critical_elsewhere: bool,
+}
+
+/// An open or closing session.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub born: Instant,
+    pub far_id: u32,
+    pub path: Path,
+    pub far: Certificate,
+    pub keys: SessionKeys,
+    pub answered: Option<Answered>,
+    mode: Mode,
+    clock: Clock,
+    pub sender: Sender,
+    pub receiver: Receiver,
+    control: VecDeque<Vec<u8>>,
+    life: Life,
+    reverse_notified: Option<Instant>,
+    pub stats: SessionStats,
+}
+
+impl Session {
+    pub fn new(now: Instant, epoch: Instant, birth: Birth, config: &Config) -> Self {
+        Self {
+            born: now,
+            far_id: birth.far_id,
+            path: birth.path,
+            far: birth.far,
+            keys: birth.keys,
+            answered: birth.answered,
+            mode: birth.mode,
+            clock: Clock::new(epoch),
+            sender: Sender::new(),
+            receiver: Receiver::new(config.limits),
+            control: VecDeque::new(),
+            life: Life::new(now, config.liveness, birth.mode == Mode::Responder),
+            reverse_notified: None,
+            stats: SessionStats::default(),
+        }
+    }
+
+    pub fn rtt(&self) -> Option<Duration> {
+        self.clock.rtt()
+    }
+
+    pub fn set_liveness(&mut self, liveness: Liveness) {
+        self.life.set_liveness(liveness);
+    }
+
+    /// Neither end has begun to close it.
+    pub fn is_open(&self) -> bool {
+        self.life.is_open()
+    }
+
+    /// Takes in a verified packet. Returns how the session ended if it did.
+    pub fn handle_packet(
+        &mut self,
+        now: Instant,
+        plain: &[u8],
+        surroundings: Surroundings,
+        events: &mut EventSink<'_>,
+        mut on_forward: impl FnMut(ForwardRequest<'_>),
+    ) -> Received {
+        let mut reader = crate::wire::Reader::new(plain);
+        let Ok(header) = PacketHeader::read(&mut reader) else { return Received::default() };
+        if header.flags.mode == self.mode || header.flags.mode == Mode::Startup {
+            return Received::default();
+        }
+        self.stats.packets_received += 1;
+        self.stats.bytes_received += plain.len() as u64;
+        self.life.on_received(now);
+        self.note_header(now, &header);
+        let mut summary = self.sender.begin_summary();
+        let mut end = None;
+        for chunk in Chunks::new(reader) {
+            match chunk {
+                Chunk::UserData(data) if self.is_open() => {
+                    let sender = &self.sender;
+                    self.receiver.on_user_data(&data, |flow| sender.is_open(flow), events);
+                }
+                Chunk::NextUserData(data) if self.is_open() => {
+                    self.receiver.on_next_user_data(&data, events)
+                }
+                Chunk::DataAck(ack) => self.sender.on_ack(&ack, &mut summary),
+                Chunk::BufferProbe(probe) => {
+                    self.receiver.on_probe(probe.flow);
+                    self.receiver.ack_soon(now);
+                }
+                Chunk::FlowException(exception) => {
+                    if let Some(code) = self.sender.on_exception(exception) {
+                        events.flow(FlowEvent::Rejected { flow: exception.flow, code });
+                    }
+                }
+                Chunk::Ping(message) => self.push_control(|out| {
+                    put_chunk(out, code::PING_REPLY, |out| out.extend_from_slice(message));
+                }),
+                Chunk::ForwardedHello(hello) => on_forward(ForwardRequest {
+                    epd: hello.epd,
+                    reply_address: hello.reply_address,
+                    tag: hello.tag,
+                }),
+                Chunk::SessionClose => end = end.or(self.life.on_close(now)),
+                Chunk::SessionCloseAck => end = end.or(self.life.on_close_ack()),
+                _ => {}
+            }
+        }
+        if summary.any_acks {
+            let critical = self.time_critical(now, surroundings);
+            self.sender.finish_acks(now, summary, &self.clock, critical);
+        }
+        self.receiver.on_packet_end(now);
+        Received { end, time_critical: header.flags.time_critical }
+    }
+
+    fn note_header(&mut self, now: Instant, header: &PacketHeader) {
+        if let Some(stamp) = header.timestamp {
+            self.clock.on_timestamp(now, stamp);
+        }
+        if let Some(echo) = header.timestamp_echo {
+            self.clock.on_echo(now, echo);
+        }
+        if header.flags.time_critical_reverse {
+            self.reverse_notified = Some(now);
+        }
+    }
+
+    fn time_critical(&self, now: Instant, surroundings: Surroundings) -> TimeCritical {
+        let is_recent = |at: Instant| now.saturating_duration_since(at) < TIME_CRITICAL_MEMORY;
+        TimeCritical {
+            sent_here: self.sender.sent_time_critical(now),
+            sent_anywhere: surroundings.sent_time_critical,
+            reverse_received: self.reverse_notified.is_some_and(is_recent),
+        }
+    }
+
+    fn push_control(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.control.len() < MAX_CONTROL {
+            let mut chunk = Vec::new();
+            write(&mut chunk);
+            self.control.push_back(chunk);
+        }
+    }
+
+    /// Passes a hello on to the far end.
+    pub fn forward_hello(&mut self, hello: &ForwardedHello<'_>) {
+        self.push_control(|out| hello.put(out));
+    }
+
+    /// Begins an orderly close.
+    pub fn close(&mut self, now: Instant) {
+        self.life.close(now);
+    }
+
+    /// True when [`Self::write_packet`] would write something.
+    pub fn has_work(&mut self, now: Instant) -> bool {
+        !self.control.is_empty()
+            || self.life.has_work(now)
+            || self.receiver.has_work(now)
+            || (self.is_open() && self.sender.has_work(now))
+    }
+
+    /// Appends one sealed packet to `out`. Returns its size, or nothing when there is nothing to
+    /// say.
+    pub fn write_packet(
+        &mut self,
+        now: Instant,
+        surroundings: Surroundings,
+        out: &mut Vec<u8>,
+    ) -> Option<usize> {
+        if !self.has_work(now) {
+            return None;
+        }
+        let flags = Flags {
+            time_critical_reverse: surroundings.time_critical_elsewhere,
+            ..Flags::new(self.mode)
+        };
+        let timestamp = Some(self.clock.timestamp(now));
+        let timestamp_echo = self.clock.take_echo(now);
+        let mut packet = PacketBuilder::new(out, PacketHeader { flags, timestamp, timestamp_echo });
+        while let Some(chunk) = self.control.front() {
+            let fits = packet.chunk(|out| out.extend_from_slice(chunk));
+            if !fits && !packet.is_empty() {
+                break;
+            }
+            self.control.pop_front();
+        }
+        if self.is_open() {
+            self.receiver.write_acks(now, &mut packet);
+            self.sender.write_data(now, &mut packet, &self.clock);
+            self.sender.write_probes(now, &mut packet);
+        }
+        self.life.write(now, &mut packet, self.clock.erto());
+        let size = packet.finish(self.far_id, &self.keys.packet)?;
+        if self.sender.awaits_acks() {
+            self.life.on_unanswered(now);
+        }
+        self.stats.packets_sent += 1;
+        self.stats.bytes_sent += size as u64;
+        Some(size)
+    }
+
+    /// When [`Self::handle_timeout`] has something to do.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        if !self.is_open() {
+            return self.life.next_timeout();
+        }
+        [self.sender.next_timeout(), self.receiver.next_timeout(), self.life.next_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Lets time pass. Returns how the session ended if it did.
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<CloseReason> {
+        self.sender.handle_timeout(now, &mut self.clock);
+        self.receiver.handle_timeout(now);
+        self.life.handle_timeout(now)
+    }
+}
+
+/// What a packet did to its session as a whole.
+#[derive(Debug, Default)]
+pub(crate) struct Received {
+    pub end: Option<life::Ending>,
+    pub time_critical: bool,
+}
+
+pub(crate) use life::Ending;
+
+/// Chunk bytes that fit one packet of an open session.
+pub(crate) const PACKET_SPACE: usize = PacketBuilder::SPACE;
+
+/// Longest metadata a flow of ours may have: it must leave room for data.
+pub(crate) const MAX_METADATA: usize = 512;
+
+const _: () =
+    assert!(MAX_METADATA + send_flow::MAX_DATA_HEADER + chunk::HEADER_LEN + 32 < PACKET_SPACE);

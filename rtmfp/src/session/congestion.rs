@@ -1,0 +1,149 @@
+//! The congestion control algorithm of RFC 7016 Appendix A.2, in the RFC's words.
+
+/// Sender Maximum Segment Size.
+const SMSS: usize = 1460;
+const WINDOW_INITIAL: usize = 3 * SMSS;
+const WINDOW_TIMED_OUT: usize = SMSS;
+/// Above this, and when growth is free, loss costs an eighth instead of half.
+const LARGE_WINDOW: usize = 67_200;
+
+/// Time critical notifications of the last 800 ms (RFC 7016 §3.5.2.1).
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct TimeCritical {
+    /// Sent on this session.
+    pub sent_here: bool,
+    /// Sent on any session of the endpoint.
+    pub sent_anywhere: bool,
+    /// The far end asked this session to grow slowly.
+    pub reverse_received: bool,
+}
+
+impl TimeCritical {
+    fn fast_growth_allowed(self) -> bool {
+        !self.reverse_received && !self.sent_anywhere
+    }
+}
+
+/// What one received packet said about our data.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct AckSummary {
+    /// An acknowledgement chunk arrived.
+    pub any_acks: bool,
+    /// A fragment was overtaken by later ones.
+    pub any_naks: bool,
+    /// A fragment was overtaken so often that it counts as lost.
+    pub any_loss: bool,
+    /// Bytes newly acknowledged.
+    pub acked_bytes: usize,
+    /// Bytes in flight before the packet.
+    pub outstanding_before: usize,
+}
+
+/// How much may be in flight.
+#[derive(Debug)]
+pub(crate) struct Congestion {
+    window: usize,
+    slow_start_threshold: usize,
+    acked_accumulator: usize,
+}
+
+impl Congestion {
+    pub fn new() -> Self {
+        Self { window: WINDOW_INITIAL, slow_start_threshold: usize::MAX, acked_accumulator: 0 }
+    }
+
+    /// Bytes of User Data chunks that may be outstanding.
+    pub fn window(&self) -> usize {
+        self.window
+    }
+
+    /// Figure 24. The threshold remembers three quarters of what worked; it is not a cut.
+    pub fn on_timeout(&mut self, was_loss: bool) {
+        self.slow_start_threshold = self.slow_start_threshold.max(self.window * 3 / 4);
+        self.acked_accumulator = 0;
+        self.window = if was_loss { WINDOW_TIMED_OUT } else { WINDOW_INITIAL };
+    }
+
+    /// Figure 25, after all chunks of a packet.
+    pub fn on_packet(&mut self, summary: AckSummary, critical: TimeCritical) {
+        if summary.any_loss {
+            self.cut(summary.outstanding_before, critical);
+        } else if summary.any_acks && !summary.any_naks && summary.outstanding_before >= self.window
+        {
+            let increase = self.increase(summary.acked_bytes, critical);
+            self.window = (self.window + increase.min(SMSS)).max(WINDOW_INITIAL);
+        }
+    }
+
+    fn cut(&mut self, outstanding: usize, critical: TimeCritical) {
+        let gentle =
+            critical.sent_here || (outstanding > LARGE_WINDOW && critical.fast_growth_allowed());
+        let kept = if gentle { outstanding * 7 / 8 } else { outstanding / 2 };
+        self.slow_start_threshold = kept.max(WINDOW_INITIAL);
+        self.window = self.slow_start_threshold;
+        self.acked_accumulator = 0;
+    }
+
+    fn increase(&mut self, acked: usize, critical: TimeCritical) -> usize {
+        let below_threshold = self.window < self.slow_start_threshold;
+        if critical.fast_growth_allowed() {
+            if below_threshold { acked } else { self.avoid(acked, 48, 4800) }
+        } else if below_threshold && critical.sent_here {
+            acked.div_ceil(4)
+        } else {
+            self.avoid(acked, 24, if critical.sent_here { 2400 } else { 4800 })
+        }
+    }
+
+    /// Congestion avoidance: `step` bytes for each threshold's worth of acknowledged data.
+    fn avoid(&mut self, acked: usize, step: usize, threshold_cap: usize) -> usize {
+        let threshold = (self.window / 16).max(64).min(threshold_cap);
+        self.acked_accumulator += acked;
+        let steps = self.acked_accumulator / threshold;
+        self.acked_accumulator %= threshold;
+        steps * step
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn acked(bytes: usize, outstanding: usize) -> AckSummary {
+        AckSummary {
+            any_acks: true,
+            acked_bytes: bytes,
+            outstanding_before: outstanding,
+            ..AckSummary::default()
+        }
+    }
+
+    #[test]
+    fn slow_start_grows_by_what_was_acked_if_the_window_was_full() {
+        let mut congestion = Congestion::new();
+        congestion.on_packet(acked(1000, WINDOW_INITIAL), TimeCritical::default());
+        assert_eq!(congestion.window(), WINDOW_INITIAL + 1000);
+        congestion.on_packet(acked(1000, 100), TimeCritical::default());
+        assert_eq!(congestion.window(), WINDOW_INITIAL + 1000);
+    }
+
+    #[test]
+    fn loss_halves_and_time_critical_loss_keeps_seven_eighths() {
+        let loss =
+            AckSummary { any_loss: true, outstanding_before: 40_000, ..AckSummary::default() };
+        let mut congestion = Congestion::new();
+        congestion.on_packet(loss, TimeCritical::default());
+        assert_eq!(congestion.window(), 20_000);
+        congestion.on_packet(loss, TimeCritical { sent_here: true, ..TimeCritical::default() });
+        assert_eq!(congestion.window(), 35_000);
+    }
+
+    #[test]
+    fn a_timeout_with_loss_starts_from_one_segment() {
+        let mut congestion = Congestion::new();
+        congestion.on_timeout(true);
+        assert_eq!(congestion.window(), SMSS);
+        congestion.on_timeout(false);
+        assert_eq!(congestion.window(), WINDOW_INITIAL);
+    }
+}

@@ -1,0 +1,287 @@
+//! One receiving flow: reassembly, order, acknowledgement. RFC 7016 §3.6.3.
+
+use std::collections::BTreeMap;
+
+use bytes::{Bytes, BytesMut};
+
+use super::ranges::RangeSet;
+use crate::wire::chunk::{FlowException, FragmentControl, NextUserData, put_ack_ranges};
+
+/// RFC 7016 §2.3.13: the unit of advertised windows.
+const BLOCK: usize = 1024;
+/// How far ahead of the gap-free part a fragment may be; more is not acknowledged.
+const MAX_AHEAD: u64 = 1 << 16;
+/// Separate runs remembered beyond the gap-free part.
+const MAX_RUNS: usize = 512;
+/// Bookkeeping counted for each buffered fragment, so that empty ones are not free.
+const FRAGMENT_COST: usize = 64;
+
+/// In which order messages reach the application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReceiveOrder {
+    /// As the sender queued them.
+    Original,
+    /// As they become complete.
+    Network,
+}
+
+/// Bounds on what a flow may make us hold.
+#[derive(Debug, Clone, Copy)]
+pub struct ReceiveLimits {
+    /// Bytes held for reordering, and advertised as the window.
+    pub buffer: usize,
+    /// The largest message; a flow that exceeds it is rejected.
+    pub message: usize,
+}
+
+impl Default for ReceiveLimits {
+    fn default() -> Self {
+        Self { buffer: 1 << 20, message: 16 << 20 }
+    }
+}
+
+#[derive(Debug)]
+struct Fragment {
+    control: FragmentControl,
+    data: Bytes,
+}
+
+/// When the next acknowledgement of the flow is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum AckDue {
+    Nothing,
+    /// Within the delayed acknowledgement time, or with the next packet.
+    Soon,
+    Now,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    Rejected { code: u64 },
+}
+
+/// A flow that the far end sends.
+#[derive(Debug)]
+pub(crate) struct RecvFlow {
+    id: u64,
+    state: State,
+    order: ReceiveOrder,
+    limits: ReceiveLimits,
+    /// Everything up to here was received or will never come.
+    cumulative: u64,
+    beyond: RangeSet,
+    buffer: BTreeMap<u64, Fragment>,
+    buffered: usize,
+    /// The message being put together in original order.
+    partial: Option<BytesMut>,
+    /// Next number to look at in original order.
+    next_delivery: u64,
+    final_sequence: Option<u64>,
+    is_finished: bool,
+    advertised: usize,
+    packets_since_ack: u8,
+    ack_due: AckDue,
+}
+
+impl RecvFlow {
+    pub fn new(id: u64, limits: ReceiveLimits) -> Self {
+        Self {
+            id,
+            state: State::Open,
+            order: ReceiveOrder::Original,
+            limits,
+            cumulative: 0,
+            beyond: RangeSet::default(),
+            buffer: BTreeMap::new(),
+            buffered: 0,
+            partial: None,
+            next_delivery: 1,
+            final_sequence: None,
+            is_finished: false,
+            advertised: limits.buffer,
+            packets_since_ack: 0,
+            ack_due: AckDue::Now,
+        }
+    }
+
+    pub fn set_order(&mut self, order: ReceiveOrder) {
+        self.order = order;
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.state == State::Open && !self.is_finished
+    }
+
+    /// Every fragment to the final one is accounted for.
+    pub fn is_finished(&self) -> bool {
+        self.is_finished
+    }
+
+    pub fn ack_due(&self) -> AckDue {
+        self.ack_due
+    }
+
+    /// Refuses the flow from now on. What is buffered is dropped.
+    pub fn reject(&mut self, code: u64) {
+        self.state = State::Rejected { code };
+        self.buffer.clear();
+        self.buffered = 0;
+        self.partial = None;
+        self.ack_due = AckDue::Now;
+    }
+
+    /// An acknowledgement was asked for.
+    pub fn on_probe(&mut self) {
+        self.ack_due = AckDue::Now;
+    }
+
+    /// Once for each packet that held data of this flow, after its chunks.
+    pub fn on_packet_end(&mut self) {
+        self.packets_since_ack += 1;
+        let due = if self.packets_since_ack >= 2 { AckDue::Now } else { AckDue::Soon };
+        self.ack_due = self.ack_due.max(due);
+    }
+
+    /// Takes in a fragment; complete messages go to `deliver`.
+    pub fn on_fragment(
+        &mut self,
+        sequence: u64,
+        forward_sequence: u64,
+        body: &NextUserData<'_>,
+        mut deliver: impl FnMut(Bytes),
+    ) {
+        let is_new = !self.knows(sequence);
+        self.note_urgency(sequence, forward_sequence, body, is_new);
+        if is_new && !self.has_room_for(sequence, body.data.len()) {
+            return;
+        }
+        if body.is_final && self.final_sequence.is_none() {
+            self.final_sequence = Some(sequence);
+        }
+        if is_new && self.state == State::Open && !body.abandoned {
+            self.accept(sequence, body, &mut deliver);
+        }
+        self.account(sequence, forward_sequence);
+        if self.state == State::Open {
+            self.deliver_in_order(&mut deliver);
+        }
+        self.is_finished |= self.final_sequence.is_some_and(|last| self.cumulative >= last);
+    }
+
+    fn knows(&self, sequence: u64) -> bool {
+        sequence <= self.cumulative || self.beyond.contains(sequence)
+    }
+
+    /// RFC 7016 §3.6.3.4.1: what the sender should hear of at once.
+    fn note_urgency(&mut self, sequence: u64, forward: u64, body: &NextUserData<'_>, is_new: bool) {
+        let expected = self.cumulative.max(forward) + 1;
+        let is_urgent = !is_new
+            || body.abandoned
+            || body.is_final
+            || self.state != State::Open
+            || sequence != expected
+            || !self.beyond.is_empty()
+            || self.advertised < 2 * BLOCK;
+        if is_urgent {
+            self.ack_due = AckDue::Now;
+        }
+    }
+
+    /// The fragment that closes the first gap is always taken, or the flow could not go on.
+    fn has_room_for(&self, sequence: u64, size: usize) -> bool {
+        if sequence == self.cumulative + 1 {
+            return true;
+        }
+        sequence - self.cumulative <= MAX_AHEAD
+            && self.beyond.len() < MAX_RUNS
+            && self.buffered + size + FRAGMENT_COST <= self.limits.buffer
+    }
+
+    fn accept(&mut self, sequence: u64, body: &NextUserData<'_>, deliver: &mut impl FnMut(Bytes)) {
+        let is_next = sequence == self.next_delivery && self.partial.is_none();
+        let is_whole = body.fragment == FragmentControl::Whole;
+        if is_whole && (is_next || self.order == ReceiveOrder::Network) {
+            deliver(Bytes::copy_from_slice(body.data));
+            if is_next {
+                self.next_delivery += 1;
+            }
+            return;
+        }
+        self.buffered += body.data.len() + FRAGMENT_COST;
+        let fragment = Fragment { control: body.fragment, data: Bytes::copy_from_slice(body.data) };
+        self.buffer.insert(sequence, fragment);
+    }
+
+    /// Notes that `sequence` arrived and that nothing up to `forward` is still to come.
+    fn account(&mut self, sequence: u64, forward: u64) {
+        if sequence > self.cumulative {
+            self.beyond.insert(sequence);
+        }
+        self.cumulative = self.beyond.advance(self.cumulative.max(forward));
+    }
+
+    /// Walks the gap-free part: puts messages together, skips what was abandoned.
+    fn deliver_in_order(&mut self, deliver: &mut impl FnMut(Bytes)) {
+        while self.next_delivery <= self.cumulative {
+            let sequence = self.next_delivery;
+            let Some(fragment) = self.buffer.remove(&sequence) else {
+                // Abandoned, or delivered already: jump to what comes next.
+                let next = self.buffer.keys().next().copied().unwrap_or(u64::MAX);
+                self.next_delivery = next.min(self.cumulative + 1);
+                if self.order == ReceiveOrder::Original {
+                    self.partial = None;
+                }
+                continue;
+            };
+            self.next_delivery += 1;
+            self.buffered -= fragment.data.len() + FRAGMENT_COST;
+            self.assemble(fragment, deliver);
+        }
+    }
+
+    fn assemble(&mut self, fragment: Fragment, deliver: &mut impl FnMut(Bytes)) {
+        match fragment.control {
+            FragmentControl::Whole => {
+                self.partial = None;
+                deliver(fragment.data);
+            }
+            FragmentControl::Begin => self.partial = Some(BytesMut::from(&fragment.data[..])),
+            FragmentControl::Middle | FragmentControl::End => {
+                let Some(partial) = &mut self.partial else { return };
+                if partial.len() + fragment.data.len() > self.limits.message {
+                    self.reject(0);
+                    return;
+                }
+                partial.extend_from_slice(&fragment.data);
+                if fragment.control == FragmentControl::End {
+                    let message = self.partial.take().unwrap_or_default();
+                    deliver(message.freeze());
+                }
+            }
+        }
+    }
+
+    /// Appends the acknowledgement, after an exception report if the flow is rejected.
+    pub fn write_ack(&mut self, out: &mut Vec<u8>, limit: usize) {
+        if let State::Rejected { code } = self.state {
+            FlowException { flow: self.id, code }.put(out);
+        }
+        // RFC 7016 §3.6.3.5: at least one block, or the sender could never fill the gap.
+        let free = self.limits.buffer.saturating_sub(self.buffered).max(BLOCK);
+        self.advertised = free;
+        put_ack_ranges(
+            out,
+            self.id,
+            (free / BLOCK) as u64,
+            self.cumulative,
+            self.beyond.runs(),
+            limit,
+        );
+        self.packets_since_ack = 0;
+        self.ack_due = AckDue::Nothing;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+use super::*;
+
+fn body(fragment: FragmentControl, data: &[u8]) -> NextUserData<'_> {
+    NextUserData { fragment, abandoned: false, is_final: false, options: None, data }
+}
+
+fn whole(data: &[u8]) -> NextUserData<'_> {
+    body(FragmentControl::Whole, data)
+}
+
+struct Rig {
+    flow: RecvFlow,
+    delivered: Vec<Vec<u8>>,
+}
+
+impl Rig {
+    fn new(limits: ReceiveLimits) -> Self {
+        Self { flow: RecvFlow::new(3, limits), delivered: Vec::new() }
+    }
+
+    fn take(&mut self, sequence: u64, forward: u64, body: NextUserData<'_>) {
+        let delivered = &mut self.delivered;
+        self.flow.on_fragment(sequence, forward, &body, |message| delivered.push(message.to_vec()));
+    }
+}
+
+#[test]
+fn original_order_waits_for_the_gap() {
+    let mut rig = Rig::new(ReceiveLimits::default());
+    rig.take(2, 0, whole(b"b"));
+    rig.take(3, 0, whole(b"c"));
+    assert!(rig.delivered.is_empty());
+    rig.take(1, 0, whole(b"a"));
+    assert_eq!(rig.delivered, [b"a", b"b", b"c"]);
+}
+
+#[test]
+fn network_order_does_not_wait() {
+    let mut rig = Rig::new(ReceiveLimits::default());
+    rig.flow.set_order(ReceiveOrder::Network);
+    rig.take(2, 0, whole(b"b"));
+    rig.take(1, 0, whole(b"a"));
+    rig.take(2, 0, whole(b"b"));
+    rig.take(3, 0, whole(b"c"));
+    assert_eq!(rig.delivered, [b"b", b"a", b"c"]);
+}
+
+#[test]
+fn fragments_make_a_message_and_abandoned_ones_drop_it() {
+    use FragmentControl::{Begin, End, Middle};
+    let mut rig = Rig::new(ReceiveLimits::default());
+    rig.take(1, 0, body(Begin, b"x"));
+    rig.take(3, 0, body(End, b"z"));
+    rig.take(2, 0, body(Middle, b"y"));
+    assert_eq!(rig.delivered, [b"xyz"]);
+    rig.take(4, 0, body(Begin, b"never"));
+    rig.take(6, 0, whole(b"after"));
+    rig.take(7, 5, whole(b"more"));
+    assert_eq!(rig.delivered[1..], [b"after".to_vec(), b"more".to_vec()]);
+}
+
+#[test]
+fn the_final_fragment_finishes_the_flow_even_when_it_comes_early() {
+    let mut rig = Rig::new(ReceiveLimits::default());
+    let last = NextUserData { abandoned: true, is_final: true, ..whole(b"") };
+    rig.take(2, 0, last);
+    assert!(!rig.flow.is_finished());
+    rig.take(1, 0, whole(b"a"));
+    assert!(rig.flow.is_finished());
+    assert_eq!(rig.delivered, [b"a"]);
+}
+
+#[test]
+fn what_is_held_is_bounded() {
+    let mut rig = Rig::new(ReceiveLimits { buffer: 8192, message: 4096 });
+    for sequence in (3..2000).rev() {
+        rig.take(sequence, 0, whole(&[0; 1000]));
+    }
+    rig.take(1 << 40, 0, whole(b"far ahead"));
+    assert!(rig.flow.buffered <= 8192);
+    let mut ack = Vec::new();
+    rig.flow.write_ack(&mut ack, 1000);
+    rig.take(1, 0, whole(b"a"));
+    rig.take(2, 0, whole(b"b"));
+    assert!(rig.delivered.len() >= 2);
+}
+
+#[test]
+fn an_endless_message_gets_its_flow_rejected() {
+    let mut rig = Rig::new(ReceiveLimits { buffer: 8192, message: 4096 });
+    rig.take(1, 0, body(FragmentControl::Begin, &[0; 1000]));
+    for sequence in 2..10 {
+        rig.take(sequence, 0, body(FragmentControl::Middle, &[0; 1000]));
+    }
+    assert!(!rig.flow.is_open() && rig.delivered.is_empty());
+    let mut ack = Vec::new();
+    rig.flow.write_ack(&mut ack, 1000);
+    assert_eq!(ack[0], 0x5e);
+}

@@ -1,0 +1,439 @@
+//! One sending flow: its queue of fragments and what became of each. RFC 7016 §3.6.2.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Instant,
+};
+
+use bytes::Bytes;
+
+use crate::wire::{
+    chunk::{DataAck, FragmentControl, UserDataHeader, flow_option, put_next_user_data_header},
+    put_marker, put_option, put_vlu,
+};
+
+/// RFC 7016 §3.6.2: assumed until the receiver's first acknowledgement.
+const INITIAL_FAR_WINDOW: u64 = 65_536;
+/// RFC 7016 §3.6.2.5.
+const NAKS_FOR_LOSS: u8 = 3;
+/// The longest header a User Data chunk has in practice, options apart.
+pub(crate) const MAX_DATA_HEADER: usize = 24;
+
+/// How a flow shares its session with others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Priority {
+    /// Commands, control, availability: small and wanted first.
+    High,
+    /// Media as it is played.
+    #[default]
+    Normal,
+    /// Whatever may wait.
+    Low,
+}
+
+/// What is fixed when a flow is opened.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FlowOptions {
+    /// Against other flows of the session.
+    pub priority: Priority,
+    /// Real-time data: its packets carry the time critical flag.
+    pub time_critical: bool,
+}
+
+/// Until when a message is worth sending; none means reliable.
+pub type Deadline = Option<Instant>;
+
+#[derive(Debug)]
+struct Entry {
+    data: Bytes,
+    fragment: FragmentControl,
+    deadline: Deadline,
+    abandoned: bool,
+    delivery: Delivery,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Delivery {
+    /// Not sent yet, or lost.
+    Queued,
+    InFlight(Flight),
+    Acked,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Flight {
+    tsn: u64,
+    naks: u8,
+    size: usize,
+    sent_abandoned: bool,
+}
+
+/// What a negative acknowledgement did to a fragment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NakOutcome {
+    /// It was acknowledged or sent again meanwhile.
+    Stale,
+    StillInFlight,
+    /// The bytes it had in flight.
+    Lost(usize),
+}
+
+/// What an acknowledgement freed.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Acked {
+    pub bytes: usize,
+    pub max_tsn: u64,
+}
+
+/// A flow that we send.
+#[derive(Debug)]
+pub(crate) struct SendFlow {
+    pub id: u64,
+    pub options: FlowOptions,
+    /// Encoded option list, sent until the flow is first acknowledged.
+    startup_options: Vec<u8>,
+    queue: VecDeque<Entry>,
+    /// Sequence number of the queue's front.
+    head: u64,
+    /// First number never sent.
+    next_unsent: u64,
+    lost: BTreeSet<u64>,
+    final_sequence: Option<u64>,
+    far_window: u64,
+    outstanding: u64,
+    buffered: usize,
+    rejected: bool,
+}
+
+impl SendFlow {
+    pub fn new(id: u64, metadata: &[u8], association: Option<u64>, options: FlowOptions) -> Self {
+        let mut startup_options = Vec::new();
+        // librtmfp wants the metadata first and the association second.
+        put_option(&mut startup_options, flow_option::METADATA, metadata);
+        if let Some(flow) = association {
+            let mut value = Vec::new();
+            put_vlu(&mut value, flow);
+            put_option(&mut startup_options, flow_option::RETURN_ASSOCIATION, &value);
+        }
+        put_marker(&mut startup_options);
+        Self {
+            id,
+            options,
+            startup_options,
+            queue: VecDeque::new(),
+            head: 1,
+            next_unsent: 1,
+            lost: BTreeSet::new(),
+            final_sequence: None,
+            far_window: INITIAL_FAR_WINDOW,
+            outstanding: 0,
+            buffered: 0,
+            rejected: false,
+        }
+    }
+
+    /// Queues a message, cut so that each fragment fits a packet with `packet_space` bytes for
+    /// chunks. False when the flow is closed.
+    pub fn queue(&mut self, message: Bytes, deadline: Deadline, packet_space: usize) -> bool {
+        if self.final_sequence.is_some() {
+            return false;
+        }
+        self.buffered += message.len();
+        let room = packet_space - MAX_DATA_HEADER - self.startup_options.len();
+        let mut rest = message;
+        let mut is_first = true;
+        loop {
+            let data = rest.split_to(rest.len().min(room));
+            let fragment = match (is_first, rest.is_empty()) {
+                (true, true) => FragmentControl::Whole,
+                (true, false) => FragmentControl::Begin,
+                (false, true) => FragmentControl::End,
+                (false, false) => FragmentControl::Middle,
+            };
+            self.push(data, fragment, deadline, false);
+            is_first = false;
+            if rest.is_empty() {
+                return true;
+            }
+        }
+    }
+
+    fn push(
+        &mut self,
+        data: Bytes,
+        fragment: FragmentControl,
+        deadline: Deadline,
+        abandoned: bool,
+    ) {
+        self.queue.push_back(Entry {
+            data,
+            fragment,
+            deadline,
+            abandoned,
+            delivery: Delivery::Queued,
+        });
+    }
+
+    fn end(&self) -> u64 {
+        self.head + self.queue.len() as u64
+    }
+
+    fn entry(&mut self, sequence: u64) -> Option<&mut Entry> {
+        let index = sequence.checked_sub(self.head)?;
+        self.queue.get_mut(usize::try_from(index).ok()?)
+    }
+
+    /// Bytes queued or in flight.
+    pub fn buffered(&self) -> usize {
+        self.buffered
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.final_sequence.is_none()
+    }
+
+    /// Everything was sent, acknowledged and closed.
+    pub fn is_complete(&self) -> bool {
+        self.final_sequence.is_some() && self.queue.is_empty()
+    }
+
+    /// The receiver takes nothing and nothing is on its way: time to probe.
+    pub fn is_suspended(&self) -> bool {
+        !self.rejected
+            && self.far_window <= self.outstanding
+            && self.outstanding == 0
+            && !self.queue.is_empty()
+    }
+
+    /// RFC 7016 §3.6.2.11: an unsent last entry becomes final, else an empty one is added.
+    pub fn close(&mut self) {
+        if self.final_sequence.is_some() {
+            return;
+        }
+        if self.end() == self.next_unsent || self.queue.back().is_none_or(|tail| tail.abandoned) {
+            self.push(Bytes::new(), FragmentControl::Whole, None, true);
+        }
+        self.final_sequence = Some(self.end() - 1);
+    }
+
+    /// RFC 7016 §3.6.2.10: the receiver rejected the flow. False when it did so before.
+    pub fn on_exception(&mut self) -> bool {
+        let is_news = !std::mem::replace(&mut self.rejected, true);
+        if is_news {
+            for sequence in self.head..self.end() {
+                self.abandon(sequence);
+            }
+            self.close();
+        }
+        is_news
+    }
+
+    fn abandon(&mut self, sequence: u64) {
+        let Some(entry) = self.entry(sequence) else { return };
+        if entry.delivery == Delivery::Acked {
+            return;
+        }
+        let freed = std::mem::take(&mut entry.data).len();
+        entry.abandoned = true;
+        self.buffered -= freed;
+        self.lost.remove(&sequence);
+    }
+
+    /// Abandons all fragments of the message that `sequence` belongs to.
+    fn abandon_message(&mut self, sequence: u64) {
+        use FragmentControl::{Begin, End, Whole};
+        let control = |flow: &mut Self, at: u64| flow.entry(at).map(|entry| entry.fragment);
+        let (mut first, mut last) = (sequence, sequence);
+        while first > self.head && !matches!(control(self, first), Some(Begin | Whole)) {
+            first -= 1;
+        }
+        while last + 1 < self.end() && !matches!(control(self, last), Some(End | Whole)) {
+            last += 1;
+        }
+        for at in first..=last {
+            self.abandon(at);
+        }
+    }
+
+    /// Discards what nobody waits for at the front.
+    fn trim(&mut self) {
+        while let Some(front) = self.queue.front() {
+            let is_gone = front.delivery == Delivery::Acked
+                || (front.abandoned && front.delivery == Delivery::Queued && self.queue.len() >= 2);
+            if !is_gone {
+                break;
+            }
+            self.lost.remove(&self.head);
+            self.queue.pop_front();
+            self.head += 1;
+        }
+        self.next_unsent = self.next_unsent.max(self.head);
+    }
+
+    /// The next fragment to send, having given up those past their deadline.
+    pub fn next_sendable(&mut self, now: Instant) -> Option<u64> {
+        self.trim();
+        if self.outstanding >= self.far_window && !self.rejected {
+            return None;
+        }
+        loop {
+            let unsent = (self.next_unsent < self.end()).then_some(self.next_unsent);
+            let Some(sequence) = self.lost.first().copied().into_iter().chain(unsent).min() else {
+                return self.forward_update();
+            };
+            let entry = self.entry(sequence)?;
+            if !entry.abandoned && entry.deadline.is_none_or(|deadline| deadline > now) {
+                return Some(sequence);
+            }
+            self.abandon_message(sequence);
+            if unsent == Some(sequence) {
+                self.next_unsent += 1;
+            }
+            self.trim();
+        }
+    }
+
+    /// RFC 7016 §3.6.2.7.1: abandoned data that must still be spoken of, being alone or final.
+    fn forward_update(&mut self) -> Option<u64> {
+        let is_due = |entry: &Entry| entry.abandoned && entry.delivery == Delivery::Queued;
+        if self.queue.len() == 1 && is_due(&self.queue[0]) {
+            return Some(self.head);
+        }
+        let last = self.final_sequence?;
+        self.entry(last).is_some_and(|entry| is_due(entry)).then_some(last)
+    }
+
+    /// RFC 7016 §3.6.2.3: nothing up to this number will be sent again.
+    fn forward_sequence(&self) -> u64 {
+        match self.queue.front() {
+            Some(front) if front.abandoned => match front.delivery {
+                Delivery::InFlight(flight) if !flight.sent_abandoned => self.head - 1,
+                _ => self.head,
+            },
+            _ => self.head - 1,
+        }
+    }
+
+    /// Appends the fragment as a chunk, short if it follows the one before in the packet.
+    /// Returns its size, or nothing when it would take `out` past `limit`.
+    pub fn write(
+        &mut self,
+        out: &mut Vec<u8>,
+        limit: usize,
+        sequence: u64,
+        follows: bool,
+        tsn: u64,
+    ) -> Option<usize> {
+        let forward_sequence = self.forward_sequence();
+        let is_final = self.final_sequence == Some(sequence);
+        let flow = self.id;
+        let startup_options = std::mem::take(&mut self.startup_options);
+        let entry = self.entry(sequence)?;
+        let (fragment, abandoned) = (entry.fragment, entry.abandoned);
+        let start = out.len();
+        if follows {
+            put_next_user_data_header(out, fragment, abandoned, is_final);
+        } else {
+            let header =
+                UserDataHeader { flow, sequence, forward_sequence, fragment, abandoned, is_final };
+            header.put(out, &startup_options);
+        }
+        let fits = out.len() + entry.data.len() <= limit;
+        let mut size = None;
+        if fits {
+            out.extend_from_slice(&entry.data);
+            let written = out.len() - start;
+            let payload = u16::try_from(written - 3).expect("a packet is far smaller");
+            out[start + 1..start + 3].copy_from_slice(&payload.to_be_bytes());
+            entry.delivery = Delivery::InFlight(Flight {
+                tsn,
+                naks: 0,
+                size: written,
+                sent_abandoned: abandoned,
+            });
+            size = Some(written);
+        } else {
+            out.truncate(start);
+        }
+        self.startup_options = startup_options;
+        if let Some(written) = size {
+            self.outstanding += written as u64;
+            self.lost.remove(&sequence);
+            self.next_unsent = self.next_unsent.max(sequence + 1);
+        }
+        size
+    }
+
+    /// Takes in an acknowledgement: what it freed.
+    pub fn on_ack(&mut self, ack: &DataAck<'_>) -> Acked {
+        self.startup_options.clear();
+        self.far_window = ack.buffer_blocks.saturating_mul(1024);
+        let mut acked = Acked::default();
+        self.ack_range(self.head, ack.cumulative, &mut acked);
+        for (first, last) in ack.ranges() {
+            if first >= self.next_unsent {
+                break;
+            }
+            self.ack_range(first, last, &mut acked);
+        }
+        self.trim();
+        acked
+    }
+
+    fn ack_range(&mut self, first: u64, last: u64, acked: &mut Acked) {
+        let last = last.min(self.next_unsent.saturating_sub(1));
+        for sequence in first.max(self.head)..=last {
+            let Some(entry) = self.entry(sequence) else { return };
+            let flight = match std::mem::replace(&mut entry.delivery, Delivery::Acked) {
+                Delivery::InFlight(flight) => Some(flight),
+                Delivery::Queued => None,
+                Delivery::Acked => continue,
+            };
+            let freed = std::mem::take(&mut entry.data).len();
+            self.buffered -= freed;
+            self.lost.remove(&sequence);
+            if let Some(flight) = flight {
+                self.outstanding -= flight.size as u64;
+                acked.bytes += flight.size;
+                acked.max_tsn = acked.max_tsn.max(flight.tsn);
+            }
+        }
+    }
+
+    /// A later transmission was acknowledged before this one.
+    pub fn on_nak(&mut self, sequence: u64, tsn: u64) -> NakOutcome {
+        let Some(entry) = self.entry(sequence) else { return NakOutcome::Stale };
+        let Delivery::InFlight(flight) = &mut entry.delivery else { return NakOutcome::Stale };
+        if flight.tsn != tsn {
+            return NakOutcome::Stale;
+        }
+        flight.naks += 1;
+        if flight.naks < NAKS_FOR_LOSS {
+            return NakOutcome::StillInFlight;
+        }
+        NakOutcome::Lost(self.lose(sequence).unwrap_or(0))
+    }
+
+    /// The fragment is no longer in flight; returns the bytes it had there.
+    pub fn on_timeout(&mut self, sequence: u64, tsn: u64) -> Option<usize> {
+        match self.entry(sequence)?.delivery {
+            Delivery::InFlight(flight) if flight.tsn == tsn => self.lose(sequence),
+            _ => None,
+        }
+    }
+
+    fn lose(&mut self, sequence: u64) -> Option<usize> {
+        let entry = self.entry(sequence)?;
+        let Delivery::InFlight(flight) = entry.delivery else { return None };
+        entry.delivery = Delivery::Queued;
+        let is_wanted = !entry.abandoned;
+        self.outstanding -= flight.size as u64;
+        if is_wanted {
+            self.lost.insert(sequence);
+        }
+        Some(flight.size)
+    }
+}
+
+#[cfg(test)]
+mod tests;

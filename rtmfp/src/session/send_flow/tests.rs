@@ -1,0 +1,114 @@
+use std::time::Duration;
+
+use super::*;
+use crate::wire::{Chunk, Chunks, Reader};
+
+fn flow() -> SendFlow {
+    SendFlow::new(2, b"GC", None, FlowOptions::default())
+}
+
+fn ack(bytes: &[u8]) -> DataAck<'_> {
+    DataAck::decode_ranges(bytes).unwrap()
+}
+
+fn send(flow: &mut SendFlow, now: Instant, tsn: u64) -> Option<(u64, Vec<u8>)> {
+    let sequence = flow.next_sendable(now)?;
+    let mut out = Vec::new();
+    flow.write(&mut out, 1200, sequence, false, tsn).unwrap();
+    Some((sequence, out))
+}
+
+fn decode(bytes: &[u8]) -> crate::wire::chunk::UserData<'_> {
+    match Chunks::new(Reader::new(bytes)).next() {
+        Some(Chunk::UserData(data)) => data,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn options_ride_along_until_the_first_ack() {
+    let now = Instant::now();
+    let mut flow = flow();
+    for text in ["a", "b", "c"] {
+        flow.queue(Bytes::from_static(text.as_bytes()), None, 1177);
+    }
+    let (_, first) = send(&mut flow, now, 1).unwrap();
+    let (_, second) = send(&mut flow, now, 2).unwrap();
+    assert!(decode(&first).body.options.is_some() && decode(&second).body.options.is_some());
+    flow.on_ack(&ack(&[2, 64, 2]));
+    let (_, third) = send(&mut flow, now, 3).unwrap();
+    assert!(decode(&third).body.options.is_none());
+}
+
+#[test]
+fn large_messages_are_cut_into_marked_fragments() {
+    let mut flow = flow();
+    flow.queue(Bytes::from(vec![0; 3000]), None, 1177);
+    let controls: Vec<_> = flow.queue.iter().map(|entry| entry.fragment).collect();
+    assert_eq!(controls, [FragmentControl::Begin, FragmentControl::Middle, FragmentControl::End]);
+}
+
+#[test]
+fn an_expired_message_is_abandoned_whole_and_the_receiver_is_told() {
+    let now = Instant::now();
+    let later = now + Duration::from_secs(1);
+    let mut flow = flow();
+    flow.queue(Bytes::from(vec![0; 3000]), Some(later), 1177);
+    let (first, _) = send(&mut flow, now, 1).unwrap();
+    assert_eq!(flow.on_timeout(first, 1).is_some(), true);
+    let (sequence, bytes) = send(&mut flow, later, 2).unwrap();
+    let update = decode(&bytes);
+    assert_eq!((sequence, update.forward_sequence), (3, 3));
+    assert!(update.body.abandoned && update.body.data.is_empty());
+    flow.on_ack(&ack(&[2, 64, 3]));
+    assert_eq!((flow.next_sendable(later), flow.buffered()), (None, 0));
+}
+
+#[test]
+fn three_naks_make_a_loss_and_a_late_ack_undoes_it() {
+    let now = Instant::now();
+    let mut flow = flow();
+    for _ in 0..2 {
+        flow.queue(Bytes::from_static(b"x"), None, 1177);
+    }
+    send(&mut flow, now, 1);
+    send(&mut flow, now, 2);
+    assert_eq!(flow.on_nak(1, 1), NakOutcome::StillInFlight);
+    assert_eq!(flow.on_nak(1, 1), NakOutcome::StillInFlight);
+    assert!(matches!(flow.on_nak(1, 1), NakOutcome::Lost(_)));
+    assert_eq!(flow.next_sendable(now), Some(1));
+    flow.on_ack(&ack(&[2, 64, 2]));
+    assert_eq!(flow.next_sendable(now), None);
+}
+
+#[test]
+fn a_closed_flow_completes_when_its_final_fragment_is_acked() {
+    let now = Instant::now();
+    let mut flow = flow();
+    flow.queue(Bytes::from_static(b"x"), None, 1177);
+    send(&mut flow, now, 1);
+    flow.close();
+    assert!(!flow.queue(Bytes::from_static(b"late"), None, 1177));
+    let (sequence, bytes) = send(&mut flow, now, 2).unwrap();
+    assert!(sequence == 2 && decode(&bytes).body.is_final && decode(&bytes).body.abandoned);
+    flow.on_ack(&ack(&[2, 64, 2]));
+    assert!(flow.is_complete());
+}
+
+#[test]
+fn an_ack_of_what_was_never_sent_frees_nothing() {
+    let mut flow = flow();
+    flow.queue(Bytes::from_static(b"x"), None, 1177);
+    let acked = flow.on_ack(&ack(&[2, 64, 0x83, 0xff, 0x7f, 5, 5]));
+    assert_eq!((acked.bytes, flow.buffered()), (0, 1));
+}
+
+#[test]
+fn a_full_receiver_stops_the_flow() {
+    let now = Instant::now();
+    let mut flow = flow();
+    flow.queue(Bytes::from_static(b"x"), None, 1177);
+    flow.on_ack(&ack(&[2, 0, 0]));
+    assert_eq!(flow.next_sendable(now), None);
+    assert!(flow.is_suspended());
+}
