@@ -45,17 +45,13 @@ fn glare_ends_in_exactly_one_session() {
             rig.node(near).open(now, wanted, &[address(to)]).unwrap();
             rig.run_for(Duration::from_millis(seed % 10));
         }
+        rig.run_for(Duration::from_secs(8));
+        rig.network.set_link(Link::default());
         rig.run_for(Duration::from_secs(60));
         for (near, far) in [(a, b), (b, a)] {
             let peer = rig.node(far).peer_id();
-            let seen = events(rig.node(near));
-            assert_eq!(rig.node(near).stats().sessions, 1, "seed {seed} {seen:?}");
-            assert!(
-                rig.node(near).session_with(&peer).is_some(),
-                "seed {seed} {:?} other {:?}",
-                seen,
-                events(rig.node(far))
-            );
+            assert_eq!(rig.node(near).stats().sessions, 1, "seed {seed}");
+            assert!(rig.node(near).session_with(&peer).is_some(), "seed {seed}");
         }
         let (id_a, id_b) = (rig.node(b).peer_id(), rig.node(a).peer_id());
         let (at_a, at_b) =
