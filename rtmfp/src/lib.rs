@@ -13,14 +13,23 @@
 //! The feature `net` adds a mio driver that does all that over UDP, and `server` the rendezvous
 //! server `rtmfpd`.
 
+mod connection;
 pub mod crypto;
 mod endpoint;
 mod event;
+#[cfg(feature = "net")]
+pub mod net;
+pub mod rtmp;
+#[cfg(feature = "server")]
+pub mod server;
 mod session;
+mod url;
 pub mod wire;
 
+pub use connection::{Connection, ConnectionEvent};
 pub use endpoint::{Config, Endpoint, EndpointStats, OpenError, Path, SessionMut, Transmit};
 pub use event::{CloseReason, Event, FlowEvent, OpenFailure, SessionId};
 pub use session::{
     Deadline, FlowOptions, Liveness, Priority, ReceiveLimits, ReceiveOrder, SessionStats,
 };
+pub use url::{DEFAULT_PORT, ServerUrl, UrlError};

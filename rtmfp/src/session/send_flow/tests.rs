@@ -55,7 +55,7 @@ fn an_expired_message_is_abandoned_whole_and_the_receiver_is_told() {
     let mut flow = flow();
     flow.queue(Bytes::from(vec![0; 3000]), Some(later), 1177);
     let (first, _) = send(&mut flow, now, 1).unwrap();
-    assert_eq!(flow.on_timeout(first, 1).is_some(), true);
+    assert!(flow.on_timeout(first, 1).is_some());
     let (sequence, bytes) = send(&mut flow, later, 2).unwrap();
     let update = decode(&bytes);
     assert_eq!((sequence, update.forward_sequence), (3, 3));

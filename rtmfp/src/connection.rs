@@ -1,0 +1,241 @@
+//! A client's connection to a server: RTMP's NetConnection over one session. RFC 7425 §5.3.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    CloseReason, Endpoint, Event, FlowEvent, FlowOptions, Liveness, Priority, SessionId,
+    crypto::Discriminator,
+    rtmp::{Command, FlowMetadata, Message, MessageType, UserControl, Value},
+    url::ServerUrl,
+};
+
+/// RFC 7425 §5.3.4: no server may make us ping more often.
+const MIN_KEEPALIVE: Duration = Duration::from_secs(5);
+const GIVE_UP: Duration = Duration::from_secs(20);
+
+/// What became of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConnectionEvent {
+    /// The server accepted us; flows may be opened.
+    Connected,
+    /// The server refused, in its own words.
+    Rejected(String),
+    /// Nobody answered, or no session came about.
+    Unreachable,
+    /// The connection is over.
+    Closed(CloseReason),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Idle,
+    Opening(SessionId),
+    Connecting { session: SessionId, control: u64, server_control: Option<u64> },
+    Connected { session: SessionId, control: u64, server_control: u64 },
+    Closed,
+}
+
+/// A connection as a state machine over an endpoint's events.
+#[derive(Debug)]
+pub struct Connection {
+    url: ServerUrl,
+    addresses: Vec<SocketAddr>,
+    local: Vec<SocketAddr>,
+    state: State,
+}
+
+impl Connection {
+    /// To the server at `addresses`. `local` are our own interface addresses, to be told to peers
+    /// behind the same NAT.
+    pub fn new(url: ServerUrl, addresses: Vec<SocketAddr>, local: Vec<SocketAddr>) -> Self {
+        Self { url, addresses, local, state: State::Idle }
+    }
+
+    /// Where the server is asked to introduce us to others.
+    pub fn server_addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The open session with the server.
+    pub fn session(&self) -> Option<SessionId> {
+        match self.state {
+            State::Connected { session, .. } => Some(session),
+            _ => None,
+        }
+    }
+
+    /// The server's control flow, which all further flows to it answer (RFC 7425 §5.3.2).
+    pub fn server_control(&self) -> Option<u64> {
+        match self.state {
+            State::Connected { server_control, .. } => Some(server_control),
+            _ => None,
+        }
+    }
+
+    /// Begins to connect.
+    pub fn open(&mut self, now: Instant, endpoint: &mut Endpoint) {
+        let wanted = Discriminator::AncillaryData(self.url.to_string().into_bytes());
+        if let Ok(session) = endpoint.open(now, wanted, &self.addresses) {
+            self.state = State::Opening(session);
+        }
+    }
+
+    /// Takes in an event; those of other sessions mean nothing to it.
+    pub fn on_event(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        event: &Event,
+    ) -> Option<ConnectionEvent> {
+        match (event, self.state) {
+            (Event::SessionOpened { session, .. }, State::Opening(ours)) if *session == ours => {
+                self.connect(now, endpoint, ours);
+                None
+            }
+            (Event::OpenFailed { session, .. }, State::Opening(ours)) if *session == ours => {
+                self.state = State::Closed;
+                Some(ConnectionEvent::Unreachable)
+            }
+            (Event::SessionClosed { session, reason }, state)
+                if state.session() == Some(*session) =>
+            {
+                self.state = State::Closed;
+                Some(ConnectionEvent::Closed(*reason))
+            }
+            (Event::Flow { session, event }, state) if state.session() == Some(*session) => {
+                self.on_flow(now, endpoint, event)
+            }
+            _ => None,
+        }
+    }
+
+    fn connect(&mut self, now: Instant, endpoint: &mut Endpoint, session: SessionId) {
+        let Some(mut view) = endpoint.session(session) else { return };
+        let options = FlowOptions { priority: Priority::High, time_critical: false };
+        let control = view.open_flow(&FlowMetadata::CONTROL.encode(), None, options);
+        let mut command = Command::new("connect", 1.0, Vec::new());
+        command.object = self.connect_object();
+        let _ = view.send(now, control, command.encode(), None);
+        self.state = State::Connecting { session, control, server_control: None };
+    }
+
+    fn connect_object(&self) -> Value {
+        Value::object([
+            ("app", Value::string(self.url.app())),
+            ("flashVer", Value::string("MAC 13,0,0,214")),
+            ("tcUrl", Value::string(self.url.to_string())),
+            ("fpad", Value::Boolean(false)),
+            ("capabilities", Value::Number(235.0)),
+            ("audioCodecs", Value::Number(3575.0)),
+            ("videoCodecs", Value::Number(252.0)),
+            ("videoFunction", Value::Number(1.0)),
+            ("objectEncoding", Value::Number(3.0)),
+        ])
+    }
+
+    fn on_flow(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        event: &FlowEvent,
+    ) -> Option<ConnectionEvent> {
+        match (event, &mut self.state) {
+            (
+                FlowEvent::Opened { flow, metadata, association: Some(association) },
+                State::Connecting { control, server_control, .. },
+            ) if association == control && FlowMetadata::decode(metadata).is_ok() => {
+                server_control.get_or_insert(*flow);
+                None
+            }
+            (FlowEvent::Message { flow, data }, state) if state.server_control() == Some(*flow) => {
+                let message = Message::decode(data).ok()?;
+                self.on_message(now, endpoint, &message)
+            }
+            (FlowEvent::Rejected { flow, .. }, State::Connecting { control, .. })
+                if flow == control =>
+            {
+                Some(self.give_up(now, endpoint, "the server refused the connection"))
+            }
+            _ => None,
+        }
+    }
+
+    fn on_message(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        message: &Message,
+    ) -> Option<ConnectionEvent> {
+        if message.kind == MessageType::USER_CONTROL {
+            self.on_user_control(now, endpoint, UserControl::decode(&message.payload).ok()?);
+            return None;
+        }
+        let command = Command::decode(message).ok()?;
+        match (command.name.as_str(), self.state) {
+            (
+                "_result",
+                State::Connecting { session, control, server_control: Some(server_control) },
+            ) if command.transaction == 1.0 => {
+                self.state = State::Connected { session, control, server_control };
+                self.send_peer_info(now, endpoint);
+                Some(ConnectionEvent::Connected)
+            }
+            ("_error" | "close", State::Connecting { .. }) => {
+                let why = command.status_code().unwrap_or("no reason given").to_owned();
+                Some(self.give_up(now, endpoint, &why))
+            }
+            _ => None,
+        }
+    }
+
+    fn on_user_control(&mut self, now: Instant, endpoint: &mut Endpoint, event: UserControl) {
+        if let (UserControl::SetKeepalive { server, .. }, Some(session)) =
+            (event, self.state.session())
+            && let Some(mut view) = endpoint.session(session)
+        {
+            let keepalive = Duration::from_millis(server.into()).max(MIN_KEEPALIVE);
+            view.set_liveness(now, Liveness { keepalive, give_up: GIVE_UP });
+        }
+    }
+
+    /// RFC 7425 §5.3.3: our addresses, so that peers on our own network find us.
+    fn send_peer_info(&self, now: Instant, endpoint: &mut Endpoint) {
+        let State::Connected { session, control, .. } = self.state else { return };
+        let addresses =
+            self.local.iter().map(|address| Value::string(address.to_string())).collect();
+        if let Some(mut view) = endpoint.session(session) {
+            let _ =
+                view.send(now, control, Command::new("setPeerInfo", 0.0, addresses).encode(), None);
+        }
+    }
+
+    fn give_up(&mut self, now: Instant, endpoint: &mut Endpoint, why: &str) -> ConnectionEvent {
+        if let Some(view) = self.state.session().and_then(|session| endpoint.session(session)) {
+            view.close(now);
+        }
+        self.state = State::Closed;
+        ConnectionEvent::Rejected(why.to_owned())
+    }
+}
+
+impl State {
+    fn session(self) -> Option<SessionId> {
+        match self {
+            Self::Opening(session)
+            | Self::Connecting { session, .. }
+            | Self::Connected { session, .. } => Some(session),
+            Self::Idle | Self::Closed => None,
+        }
+    }
+
+    fn server_control(self) -> Option<u64> {
+        match self {
+            Self::Connecting { server_control, .. } => server_control,
+            Self::Connected { server_control, .. } => Some(server_control),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! One UDP socket: receives in batches, sends in trains.
+
+use std::{
+    io::{self, IoSliceMut},
+    net::SocketAddr,
+};
+
+use mio::{Interest, Registry, Token, net::UdpSocket};
+use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef, UdpSocketState};
+use socket2::{Domain, Protocol, Type};
+
+use crate::{Path, Transmit};
+
+/// What the kernel may hold for us; it gives what it allows.
+const KERNEL_BUFFER: usize = 4 << 20;
+/// A train of the largest size the kernel coalesces.
+const BUFFER: usize = 1 << 16;
+
+#[derive(Debug)]
+pub(super) struct Socket {
+    io: UdpSocket,
+    state: UdpSocketState,
+    local: SocketAddr,
+    buffers: Vec<u8>,
+    is_readable: bool,
+    is_writable: bool,
+}
+
+impl Socket {
+    pub fn bind(address: SocketAddr, registry: &Registry, token: Token) -> io::Result<Self> {
+        let socket =
+            socket2::Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        // Best effort: a small buffer only costs retransmissions.
+        let _ = socket.set_recv_buffer_size(KERNEL_BUFFER);
+        let _ = socket.set_send_buffer_size(KERNEL_BUFFER);
+        let std_socket: std::net::UdpSocket = socket.into();
+        let local = std_socket.local_addr()?;
+        let state = UdpSocketState::new(UdpSockRef::from(&std_socket))?;
+        let mut io = UdpSocket::from_std(std_socket);
+        registry.register(&mut io, token, Interest::READABLE | Interest::WRITABLE)?;
+        let buffers = vec![0; BUFFER * BATCH_SIZE];
+        Ok(Self { io, state, local, buffers, is_readable: false, is_writable: true })
+    }
+
+    pub fn local_address(&self) -> SocketAddr {
+        self.local
+    }
+
+    pub fn set_readable(&mut self) {
+        self.is_readable = true;
+    }
+
+    pub fn set_writable(&mut self) {
+        self.is_writable = true;
+    }
+
+    /// The socket a path names, or the first of its address family.
+    pub fn choose(sockets: &mut [Self], path: Path) -> Option<&mut Self> {
+        let is_v4 = path.remote.is_ipv4();
+        let index = match sockets.get(usize::from(path.socket)) {
+            Some(_) => usize::from(path.socket),
+            None => sockets.iter().position(|socket| socket.local.is_ipv4() == is_v4)?,
+        };
+        sockets.get_mut(index).filter(|socket| socket.local.is_ipv4() == is_v4)
+    }
+
+    /// Receives one batch and hands out its datagrams. False when the socket is empty.
+    pub fn receive(
+        &mut self,
+        index: u8,
+        mut take: impl FnMut(Path, &mut [u8]),
+    ) -> io::Result<bool> {
+        if !self.is_readable {
+            return Ok(false);
+        }
+        let mut metas = [RecvMeta::default(); BATCH_SIZE];
+        let received = {
+            let mut chunks = self.buffers.chunks_mut(BUFFER);
+            let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
+                std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
+            self.state.recv((&self.io).into(), &mut slices, &mut metas)
+        };
+        let count = match received {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.is_readable = false;
+                return Ok(false);
+            }
+            Err(error) if is_transient(&error) => return Ok(true),
+            Err(error) => return Err(error),
+        };
+        for (meta, buffer) in metas.iter().zip(self.buffers.chunks_mut(BUFFER)).take(count) {
+            let from = Path { socket: index, remote: canonical(meta.addr) };
+            for datagram in buffer[..meta.len].chunks_mut(meta.stride.max(1)) {
+                take(from, datagram);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Sends a train. False when the kernel cannot take it now; it will say when it can.
+    pub fn send(&mut self, transmit: &Transmit, contents: &[u8]) -> io::Result<bool> {
+        if !self.is_writable {
+            return Ok(false);
+        }
+        let longest = transmit.segment_size * self.state.max_gso_segments();
+        for contents in contents.chunks(longest) {
+            let is_train = contents.len() > transmit.segment_size;
+            let out = quinn_udp::Transmit {
+                destination: transmit.path.remote,
+                ecn: None,
+                contents,
+                segment_size: is_train.then_some(transmit.segment_size),
+                src_ip: None,
+            };
+            match self.state.try_send((&self.io).into(), &out) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.is_writable = false;
+                    return Ok(false);
+                }
+                // No route, a refused port, an address that is not ours to send to: like loss.
+                Err(error) => log::debug!("sending to {}: {error}", transmit.path.remote),
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// The far end's port is closed, or a signal came: nothing is wrong with the socket.
+fn is_transient(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkUnreachable,
+    };
+    matches!(
+        error.kind(),
+        ConnectionRefused | ConnectionReset | HostUnreachable | Interrupted | NetworkUnreachable
+    )
+}
+
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}

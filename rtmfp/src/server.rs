@@ -1,0 +1,243 @@
+//! The rendezvous server: clients connect, are introduced, and find their groups.
+
+mod client;
+mod config;
+mod group_channel;
+mod identity;
+mod registry;
+mod run;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+pub use config::{ConfigError, ServerConfig};
+pub use identity::IdentityError;
+pub use registry::{GroupId, Registry};
+pub use run::{RunningServer, ServerError, start};
+
+use crate::{
+    Endpoint, Event, FlowEvent, FlowOptions, Path, Priority, SessionId,
+    crypto::PeerId,
+    net::App,
+    rtmp::{FlowMetadata, Message},
+    wire::{Address, Origin},
+};
+use client::Client;
+use group_channel::{GROUP_SIGNATURE, MemberHint};
+
+/// A newcomer hears of its neighbours at once, they of it a little later: if it has reached them
+/// by then, two sessions do not collide, and if it could not, the other direction is tried.
+const NEIGHBOUR_DELAY: Duration = Duration::from_secs(2);
+
+/// Counters for the operator.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ServerStats {
+    /// Connections accepted.
+    pub connects: u64,
+    /// Peers introduced to each other; repeated hellos count again.
+    pub introductions: u64,
+    /// Hellos for peers that are not here.
+    pub unknown_peers: u64,
+    /// Groups joined.
+    pub joins: u64,
+    /// Commands and messages that made no sense.
+    pub malformed: u64,
+}
+
+/// The server as an application of a driver.
+#[derive(Debug, Default)]
+pub struct Server {
+    clients: HashMap<SessionId, Client>,
+    registry: Registry,
+    hints: VecDeque<(Instant, MemberHint)>,
+    stats: ServerStats,
+}
+
+impl Server {
+    /// Counters so far.
+    pub fn stats(&self) -> ServerStats {
+        self.stats
+    }
+
+    fn on_flow_opened(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        session: SessionId,
+        flow: u64,
+        metadata: &[u8],
+    ) {
+        let Some(client) = self.clients.get_mut(&session) else { return };
+        let is_wanted = match metadata {
+            GROUP_SIGNATURE => client.open_group_channel(flow),
+            other => FlowMetadata::decode(other)
+                .is_ok_and(|metadata| client.open_rtmp_flow(flow, metadata)),
+        };
+        if !is_wanted && let Some(mut view) = endpoint.session(session) {
+            view.reject_flow(now, flow, 0);
+        }
+    }
+
+    fn on_message(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        session: SessionId,
+        flow: u64,
+        data: &Bytes,
+    ) {
+        let Some(client) = self.clients.get_mut(&session) else { return };
+        if client.is_group_channel(flow) {
+            self.on_group_message(now, endpoint, session, flow, data);
+        } else if let Ok(message) = Message::decode(data) {
+            let outcome = client.on_message(now, endpoint, session, flow, &message);
+            self.stats.connects += u64::from(outcome.has_connected);
+            self.stats.malformed += u64::from(outcome.is_malformed);
+            if let Some(addresses) = outcome.peer_info {
+                let peer = client.peer;
+                self.registry.set_addresses(peer, addresses);
+            }
+        } else {
+            self.stats.malformed += 1;
+        }
+    }
+
+    fn on_group_message(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        session: SessionId,
+        flow: u64,
+        data: &[u8],
+    ) {
+        let Some(client) = self.clients.get_mut(&session) else { return };
+        let Some(group) = group_channel::decode_join(data) else {
+            self.stats.malformed += 1;
+            return;
+        };
+        let peer = client.peer;
+        if !client.join(flow, group) {
+            return;
+        }
+        self.stats.joins += 1;
+        let neighbours = self.registry.join(group, peer);
+        log::info!(
+            "{peer:?} joins group {} ({} neighbours told)",
+            group_channel::short(&group),
+            neighbours.len()
+        );
+        for neighbour in neighbours {
+            self.tell(now, endpoint, MemberHint { group, to: peer, about: neighbour });
+            let hint = MemberHint { group, to: neighbour, about: peer };
+            self.hints.push_back((now + NEIGHBOUR_DELAY, hint));
+        }
+    }
+
+    /// Tells one member of another, if both are still there.
+    fn tell(&mut self, now: Instant, endpoint: &mut Endpoint, hint: MemberHint) {
+        if !self.registry.is_member(&hint.group, &hint.about) {
+            return;
+        }
+        let Some(session) = endpoint.session_with(&hint.to) else { return };
+        if let (Some(client), Some(mut view)) =
+            (self.clients.get_mut(&session), endpoint.session(session))
+        {
+            client.tell_member(now, &mut view, &hint);
+        }
+    }
+
+    fn on_flow_finished(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        session: SessionId,
+        flow: u64,
+    ) {
+        let Some(client) = self.clients.get_mut(&session) else { return };
+        let peer = client.peer;
+        if let Some(group) = client.leave(flow) {
+            self.registry.leave(&group, &peer);
+        }
+        if let Some(mut view) = endpoint.session(session) {
+            client.close_flow(now, &mut view, flow);
+        }
+    }
+
+    fn forget(&mut self, session: SessionId) {
+        let Some(client) = self.clients.remove(&session) else { return };
+        log::info!("{:?} is gone", client.peer);
+        self.registry.remove(&client.peer);
+    }
+
+    /// RFC 7016 §3.5.1.6: the asker learns where the peer is, the peer that it is looked for.
+    fn introduce(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        from: Path,
+        peer: PeerId,
+        tag: &[u8],
+    ) {
+        let target =
+            endpoint.session_with(&peer).filter(|session| self.clients.contains_key(session));
+        let Some(mut view) = target.and_then(|session| endpoint.session(session)) else {
+            self.stats.unknown_peers += 1;
+            return;
+        };
+        self.stats.introductions += 1;
+        let mut addresses = vec![Address::new(view.path().remote, Origin::Observed)];
+        view.forward_hello(now, Address::new(from.remote, Origin::Observed), tag);
+        addresses.extend(
+            self.registry.addresses(&peer).iter().filter(|address| address.socket != from.remote),
+        );
+        endpoint.redirect(now, from, tag, &addresses);
+    }
+}
+
+impl App for Server {
+    type Command = std::convert::Infallible;
+
+    fn on_event(&mut self, now: Instant, endpoint: &mut Endpoint, event: Event) {
+        match event {
+            Event::SessionOpened { session, peer, .. } => {
+                self.clients.insert(session, Client::new(peer));
+            }
+            Event::SessionClosed { session, .. } => self.forget(session),
+            Event::OpenFailed { .. } => {}
+            Event::Wanted { from, peer, tag } => self.introduce(now, endpoint, from, peer, &tag),
+            Event::Flow { session, event } => match event {
+                FlowEvent::Opened { flow, metadata, .. } => {
+                    self.on_flow_opened(now, endpoint, session, flow, &metadata);
+                }
+                FlowEvent::Message { flow, data } => {
+                    self.on_message(now, endpoint, session, flow, &data)
+                }
+                FlowEvent::Finished { flow } => self.on_flow_finished(now, endpoint, session, flow),
+                FlowEvent::Rejected { .. } => {}
+            },
+        }
+    }
+
+    fn on_command(&mut self, _now: Instant, _endpoint: &mut Endpoint, command: Self::Command) {
+        match command {}
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.hints.front().map(|(at, _)| *at)
+    }
+
+    fn on_timeout(&mut self, now: Instant, endpoint: &mut Endpoint) {
+        while let Some((_, hint)) = self.hints.pop_front_if(|(at, _)| *at <= now) {
+            self.tell(now, endpoint, hint);
+        }
+    }
+}
+
+/// Flows of the server: small, and wanted at once.
+fn control_options() -> FlowOptions {
+    FlowOptions { priority: Priority::High, time_critical: false }
+}

@@ -1,0 +1,119 @@
+//! `rtmfp://host[:port][/path]`, RFC 7425 §6.1.
+
+use std::{
+    fmt, io,
+    net::{SocketAddr, ToSocketAddrs},
+    str::FromStr,
+};
+
+use thiserror::Error;
+
+/// RFC 7425 §6.1.
+pub const DEFAULT_PORT: u16 = 1935;
+
+/// Where a server is, and what to ask it for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerUrl {
+    text: String,
+    host: String,
+    port: u16,
+    app: String,
+}
+
+/// The text is not a server's URL. Blame lies with who typed it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "'{0}' is not an RTMFP URL; write rtmfp://HOST, rtmfp://HOST:PORT or rtmfp://HOST:PORT/KEY"
+)]
+pub struct UrlError(String);
+
+impl ServerUrl {
+    /// Host name or address, without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The path without its slash: an application's name, or a developer key.
+    pub fn app(&self) -> &str {
+        &self.app
+    }
+
+    /// Asks the system's resolver; blocks.
+    pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
+        let addresses: Vec<_> = (self.host.as_str(), self.port).to_socket_addrs()?.collect();
+        if addresses.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+        }
+        Ok(addresses)
+    }
+}
+
+impl FromStr for ServerUrl {
+    type Err = UrlError;
+
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        let error = || UrlError(text.to_owned());
+        let rest = text.strip_prefix("rtmfp://").ok_or_else(error)?;
+        let (authority, app) = rest.split_once('/').unwrap_or((rest, ""));
+        let (host, port) = match authority.strip_prefix('[') {
+            Some(bracketed) => {
+                let (host, after) = bracketed.split_once(']').ok_or_else(error)?;
+                (
+                    host,
+                    after
+                        .strip_prefix(':')
+                        .or((after.is_empty()).then_some(""))
+                        .ok_or_else(error)?,
+                )
+            }
+            None => authority.split_once(':').unwrap_or((authority, "")),
+        };
+        let port =
+            if port.is_empty() { DEFAULT_PORT } else { port.parse().map_err(|_| error())? };
+        if host.is_empty() || port == 0 {
+            return Err(error());
+        }
+        Ok(Self {
+            text: text.to_owned(),
+            host: host.to_owned(),
+            port,
+            app: app.trim_end_matches('/').to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_seen_in_applications_are_read() {
+        for (text, host, port, app) in [
+            ("rtmfp://p2p.rtmfp.net", "p2p.rtmfp.net", 1935, ""),
+            ("rtmfp://p2p.rtmfp.net/", "p2p.rtmfp.net", 1935, ""),
+            ("rtmfp://127.0.0.1:1940/key/", "127.0.0.1", 1940, "key"),
+            ("rtmfp://[::1]:1940/a/b", "::1", 1940, "a/b"),
+            ("rtmfp://[::1]", "::1", 1935, ""),
+        ] {
+            let url: ServerUrl = text.parse().unwrap();
+            assert_eq!((url.host(), url.port, url.app()), (host, port, app), "{text}");
+        }
+        for text in [
+            "",
+            "rtmp://x",
+            "rtmfp://",
+            "rtmfp://x:y",
+            "rtmfp://x:0",
+            "rtmfp://[::1",
+            "rtmfp://[::1]x",
+        ] {
+            assert!(text.parse::<ServerUrl>().is_err(), "{text}");
+        }
+    }
+}
