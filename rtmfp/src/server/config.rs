@@ -40,7 +40,7 @@ impl ServerConfig {
         let text =
             std::fs::read_to_string(path).map_err(|error| ConfigError::Read(path.into(), error))?;
         toml::from_str(&text).map_err(|error| {
-            let line = error.span().map_or(0, |span| text[..span.start].lines().count().max(1));
+            let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);
             ConfigError::Parse(
                 path.into(),
                 format!("line {line}: {}", error.message().replace('\n', ", ")),

@@ -71,7 +71,9 @@ impl Congestion {
         } else if summary.any_acks && !summary.any_naks && summary.outstanding_before >= self.window
         {
             let increase = self.increase(summary.acked_bytes, critical);
-            self.window = (self.window + increase.min(SMSS)).max(WINDOW_INITIAL);
+            // The RFC's example caps this at one SMSS a packet. Receivers that work by batches
+            // acknowledge many packets in one, and would starve slow start.
+            self.window = (self.window + increase).max(WINDOW_INITIAL);
         }
     }
 

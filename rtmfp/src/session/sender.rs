@@ -15,8 +15,11 @@ use super::{
 };
 use crate::wire::chunk::{BufferProbe, DataAck, FlowException};
 
-/// RFC 7016 §3.5.2.3: data packets between acknowledgements or timeouts.
-const MAX_BURST: u8 = 6;
+/// RFC 7016 §3.5.2.3: data packets between acknowledgements or timeouts. A receiver that takes in
+/// packets by batches acknowledges many at once: then as many may follow, and as many again for
+/// the growth of the window, as had they been acknowledged two by two.
+const MAX_BURST: usize = 6;
+const FULL_PACKET: usize = 1100;
 /// RFC 7016 §3.6.2.9.1.
 const FIRST_PROBE: Duration = Duration::from_secs(1);
 const MAX_PROBE: Duration = Duration::from_secs(60);
@@ -50,7 +53,8 @@ pub(crate) struct Sender {
     outstanding_bytes: usize,
     next_tsn: u64,
     max_tsn_acked: u64,
-    burst: u8,
+    /// Data packets that may go out before the next acknowledgement.
+    allowance: usize,
     alarm: Option<Instant>,
     probe: Option<Probe>,
     last_time_critical: Option<Instant>,
@@ -67,7 +71,7 @@ impl Sender {
             outstanding_bytes: 0,
             next_tsn: 1,
             max_tsn_acked: 0,
-            burst: 0,
+            allowance: MAX_BURST,
             alarm: None,
             probe: None,
             last_time_critical: None,
@@ -117,7 +121,7 @@ impl Sender {
 
     /// Fills the packet with user data as budget and receivers allow.
     pub fn write_data(&mut self, now: Instant, packet: &mut PacketBuilder<'_>, clock: &Clock) {
-        if self.burst >= MAX_BURST {
+        if self.allowance == 0 {
             return;
         }
         let mut previous: Option<(u64, u64)> = None;
@@ -143,7 +147,7 @@ impl Sender {
             previous = Some((flow, sequence));
         }
         if previous.is_some() {
-            self.burst += 1;
+            self.allowance -= 1;
             self.alarm = Some(now + clock.erto());
         }
         self.schedule_probe(now, clock);
@@ -190,7 +194,7 @@ impl Sender {
         if self.probe.is_some_and(|probe| probe.at <= now) {
             return true;
         }
-        self.burst < MAX_BURST
+        self.allowance > 0
             && self.outstanding_bytes < self.congestion.window()
             && self.flows.values_mut().any(|flow| flow.next_sendable(now).is_some())
     }
@@ -203,7 +207,7 @@ impl Sender {
         summary.acked_bytes += acked.bytes;
         self.outstanding_bytes -= acked.bytes;
         self.max_tsn_acked = self.max_tsn_acked.max(acked.max_tsn);
-        self.burst = 0;
+        self.allowance = self.allowance.max(MAX_BURST).max(2 * summary.acked_bytes / FULL_PACKET);
         if flow.is_complete() {
             self.flows.remove(&ack.flow);
         }
@@ -283,7 +287,7 @@ impl Sender {
             return;
         }
         self.alarm = None;
-        self.burst = 0;
+        self.allowance = MAX_BURST;
         let mut was_loss = false;
         for entry in std::mem::take(&mut self.outstanding) {
             let flow = self.flows.get_mut(&entry.flow);

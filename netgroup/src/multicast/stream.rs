@@ -1,0 +1,469 @@
+//! One publication of a stream, at its publisher or at a relay.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use rand::{RngExt, rngs::StdRng};
+use rtmfp::crypto::PeerId;
+
+use super::{
+    collect::Collecting,
+    known::Known,
+    player::Player,
+    publisher::{cut, publisher_of},
+    pull::Pulls,
+    push::{Candidate, PushPlan, RESIDUES, residue},
+    store::Store,
+};
+use crate::wire::{Announcement, Availability, Fragment, FragmentStart, MediaControl};
+
+/// `multicastRelayMarginDuration`: how much longer than the window fragments are kept for others.
+const RELAY_MARGIN: Duration = Duration::from_secs(2);
+/// `multicastPushNeighborLimit`.
+const PUSH_LIMIT: usize = 4;
+/// A fragment that its pusher passed over is pulled after this; it may only be out of order.
+const PASSED_OVER_PATIENCE: Duration = Duration::from_millis(150);
+/// How long something of a residue must be missing before its pusher is blamed.
+const MISSING_PATIENCE: Duration = Duration::from_millis(700);
+/// Gaps looked at in one go.
+const MAX_GAPS: u64 = 8192;
+/// Further ahead than any stream runs: not believed.
+const MAX_LEAP: u64 = 1 << 15;
+/// How often of four times a relay is asked before the source, if both have a fragment.
+const PREFER_RELAYS: f64 = 0.9;
+
+/// A message of the stream, whole and in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// RTMP message type.
+    pub kind: u8,
+    /// Milliseconds.
+    pub timestamp: u32,
+    /// RTMP message payload.
+    pub payload: Bytes,
+}
+
+/// What a stream tells its subscriber.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StreamEvent {
+    /// The next message.
+    Message(Delivery),
+    /// The publisher ended it, and everything was delivered.
+    Ended,
+}
+
+/// Counters of one stream; bytes are of fragments with their headers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StreamStats {
+    /// Neighbours that have or want it.
+    pub neighbours: usize,
+    /// Received from its publisher.
+    pub bytes_from_source: u64,
+    /// Received from relays.
+    pub bytes_from_peers: u64,
+    /// Of both, what we had pulled.
+    pub fragments_pulled: u64,
+    /// Received more than once.
+    pub duplicates: u64,
+    /// Given up after the window.
+    pub fragments_lost: u64,
+    /// Sent to neighbours.
+    pub bytes_sent: u64,
+    /// Published here.
+    pub bytes_published: u64,
+    /// Last fragment known.
+    pub newest: u64,
+}
+
+/// What a stream wants sent to a neighbour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Output {
+    Control(PeerId, MediaControl),
+    /// A fragment that is worthless after the deadline.
+    Media(PeerId, Bytes, Instant),
+}
+
+#[derive(Debug, Default)]
+struct Neighbour {
+    map: Availability,
+    /// Residues it wants pushed.
+    wants: u8,
+    /// Residues we last asked it for.
+    asked: u8,
+    /// The last fragment it was told of.
+    told: u64,
+    order: u64,
+}
+
+#[derive(Debug)]
+enum Role {
+    Publisher { next: u64 },
+    Met,
+    Collecting(Collecting),
+    Playing(Player),
+}
+
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub announcement: Announcement,
+    role: Role,
+    store: Store,
+    known: Known,
+    neighbours: BTreeMap<PeerId, Neighbour>,
+    next_order: u64,
+    plan: PushPlan,
+    pulls: Pulls,
+    end: Option<u64>,
+    has_ended: bool,
+    map_turn: usize,
+    next_tick: Instant,
+    stats: StreamStats,
+}
+
+impl Stream {
+    pub fn published(now: Instant, announcement: Announcement) -> Self {
+        Self::new(now, announcement, Role::Publisher { next: 1 })
+    }
+
+    pub fn subscribed(now: Instant, announcement: Announcement) -> Self {
+        Self::new(now, announcement, Role::Met)
+    }
+
+    fn new(now: Instant, announcement: Announcement, role: Role) -> Self {
+        Self {
+            announcement,
+            role,
+            store: Store::default(),
+            known: Known::default(),
+            neighbours: BTreeMap::new(),
+            next_order: 0,
+            plan: PushPlan::new(),
+            pulls: Pulls::default(),
+            end: None,
+            has_ended: false,
+            map_turn: 0,
+            next_tick: now,
+            stats: StreamStats::default(),
+        }
+    }
+
+    pub fn stats(&self) -> StreamStats {
+        let fragments_lost = match &self.role {
+            Role::Playing(player) => player.lost,
+            _ => 0,
+        };
+        StreamStats { neighbours: self.neighbours.len(), fragments_lost, newest: self.known.highest(), ..self.stats }
+    }
+
+    pub fn is_publisher(&self) -> bool {
+        matches!(self.role, Role::Publisher { .. })
+    }
+
+    /// Worth telling others of.
+    pub fn has_fragments(&self) -> bool {
+        self.store.last().is_some()
+    }
+
+    /// How long nothing new was heard of it.
+    pub fn idle(&self, now: Instant) -> Duration {
+        self.known.age(now, self.known.highest())
+    }
+
+    pub fn add_neighbour(&mut self, peer: PeerId, out: &mut Vec<Output>) {
+        self.next_order += 1;
+        let order = self.next_order;
+        self.neighbours.entry(peer).or_insert_with(|| Neighbour { order, ..Neighbour::default() });
+        self.send_map(peer, out);
+        if let Some(end) = self.end {
+            out.push(Output::Control(peer, MediaControl::End(end)));
+        }
+    }
+
+    pub fn remove_neighbour(&mut self, peer: &PeerId) {
+        self.neighbours.remove(peer);
+        self.plan.forget(peer);
+        self.pulls.forget_peer(peer);
+    }
+
+    /// Publishes a message: it goes out to those who asked.
+    pub fn publish(&mut self, now: Instant, kind: u8, timestamp: u32, payload: &Bytes, out: &mut Vec<Output>) {
+        let Role::Publisher { next } = &mut self.role else { return };
+        let first = *next;
+        let messages: Vec<Bytes> = cut(first, FragmentStart { kind, timestamp }, payload).collect();
+        *next += messages.len() as u64;
+        for message in messages {
+            self.stats.bytes_published += message.len() as u64;
+            self.keep_and_push(now, None, message, out);
+        }
+    }
+
+    /// Ends the publication.
+    pub fn finish(&mut self, out: &mut Vec<Output>) {
+        let Role::Publisher { next } = self.role else { return };
+        self.end = Some(next);
+        for peer in self.neighbours.keys() {
+            out.push(Output::Control(*peer, MediaControl::End(next)));
+        }
+    }
+
+    /// Holds a new fragment and passes it on. False if there was nothing new in it.
+    fn keep_and_push(&mut self, now: Instant, from: Option<PeerId>, message: Bytes, out: &mut Vec<Output>) -> bool {
+        let Some(fragment) = Fragment::decode(&message) else { return false };
+        let id = fragment.id;
+        self.known.note(now, id);
+        if !self.store.insert(now, fragment, message.clone()) {
+            return false;
+        }
+        let mut takers: Vec<_> = self
+            .neighbours
+            .iter()
+            .filter(|(peer, neighbour)| neighbour.wants >> residue(id) & 1 == 1 && Some(**peer) != from)
+            .map(|(peer, neighbour)| (neighbour.order, *peer))
+            .collect();
+        takers.sort_unstable();
+        for (_, peer) in takers.into_iter().take(PUSH_LIMIT) {
+            self.send_fragment(now, peer, message.clone(), out);
+        }
+        true
+    }
+
+    fn send_fragment(&mut self, now: Instant, peer: PeerId, message: Bytes, out: &mut Vec<Output>) {
+        self.stats.bytes_sent += message.len() as u64;
+        out.push(Output::Media(peer, message, now + self.announcement.parameters.fetch_period));
+    }
+
+    /// A neighbour speaks of the stream.
+    pub fn on_control(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        message: MediaControl,
+        rng: &mut StdRng,
+        out: &mut Vec<Output>,
+        events: &mut Vec<StreamEvent>,
+    ) {
+        let is_publisher = self.is_publisher();
+        let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
+        match message {
+            MediaControl::Announce(_) => {}
+            MediaControl::PushMask(mask) => neighbour.wants = mask,
+            MediaControl::Pull(id) => {
+                if let Some(held) = self.store.get(id) {
+                    let message = held.message.clone();
+                    self.send_fragment(now, peer, message, out);
+                }
+            }
+            MediaControl::Availability(map) if !is_publisher => {
+                let is_new = map.last > neighbour.map.last;
+                if !is_new || !self.is_plausible(map.last) {
+                    return;
+                }
+                self.known.note(now, map.last);
+                if let Some(neighbour) = self.neighbours.get_mut(&peer) {
+                    neighbour.map = map;
+                }
+                self.work(now, rng, out, events);
+            }
+            MediaControl::End(id) if !is_publisher => {
+                self.end = Some(id);
+                self.play(now, events);
+            }
+            MediaControl::Availability(_) | MediaControl::End(_) => {}
+        }
+    }
+
+    /// Nobody may make us believe that the stream is somewhere far ahead.
+    fn is_plausible(&self, id: u64) -> bool {
+        let highest = self.known.highest();
+        highest == 0 || id < highest + MAX_LEAP
+    }
+
+    /// A fragment arrived.
+    pub fn on_fragment(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        message: Bytes,
+        out: &mut Vec<Output>,
+        events: &mut Vec<StreamEvent>,
+    ) {
+        let Some(fragment) = Fragment::decode(&message) else { return };
+        if self.is_publisher() || !self.is_plausible(fragment.id) {
+            return;
+        }
+        let size = message.len() as u64;
+        if publisher_of(&self.announcement.key, &peer) {
+            self.stats.bytes_from_source += size;
+        } else {
+            self.stats.bytes_from_peers += size;
+        }
+        self.plan.on_fragment(now, &peer, fragment.id);
+        self.stats.fragments_pulled += u64::from(self.pulls.on_fragment(fragment.id));
+        if self.keep_and_push(now, Some(peer), message, out) {
+            self.play(now, events);
+        } else {
+            self.stats.duplicates += 1;
+        }
+    }
+
+    pub fn next_timeout(&self) -> Instant {
+        self.next_tick
+    }
+
+    /// The update period has passed.
+    pub fn handle_timeout(
+        &mut self,
+        now: Instant,
+        rng: &mut StdRng,
+        out: &mut Vec<Output>,
+        events: &mut Vec<StreamEvent>,
+    ) {
+        if self.next_tick > now {
+            return;
+        }
+        let parameters = self.announcement.parameters;
+        self.next_tick = now + parameters.update_period;
+        self.store.expire(now, parameters.window + RELAY_MARGIN);
+        self.tell_availability(parameters.send_to_all, out);
+        if !self.is_publisher() {
+            self.work(now, rng, out, events);
+        }
+    }
+
+    fn tell_availability(&mut self, to_all: bool, out: &mut Vec<Output>) {
+        let count = self.neighbours.len();
+        if count == 0 {
+            return;
+        }
+        self.map_turn = (self.map_turn + 1) % count;
+        let (from, take) = if to_all { (0, count) } else { (self.map_turn, 1) };
+        let peers: Vec<PeerId> = self.neighbours.keys().copied().skip(from).take(take).collect();
+        for peer in peers {
+            self.send_map(peer, out);
+        }
+    }
+
+    fn send_map(&mut self, peer: PeerId, out: &mut Vec<Output>) {
+        let (Some(last), Some(neighbour)) = (self.store.last(), self.neighbours.get_mut(&peer)) else { return };
+        if neighbour.told < last {
+            neighbour.told = last;
+            let map = Availability::of(self.store.first(), last, |id| self.store.has(id));
+            out.push(Output::Control(peer, MediaControl::Availability(map)));
+        }
+    }
+
+    /// Everything a subscriber does from time to time.
+    fn work(&mut self, now: Instant, rng: &mut StdRng, out: &mut Vec<Output>, events: &mut Vec<StreamEvent>) {
+        if let (Role::Met, highest @ 1..) = (&self.role, self.known.highest()) {
+            self.role = Role::Collecting(Collecting::new(now, highest));
+        }
+        self.play(now, events);
+        if let Role::Playing(player) = &mut self.role {
+            player.skip_expired(now, &self.store, &self.known, self.announcement.parameters.window);
+        }
+        self.play(now, events);
+        self.ask_for_pushes(now, rng, out);
+        self.pull_missing(now, rng, out);
+    }
+
+    fn play(&mut self, now: Instant, events: &mut Vec<StreamEvent>) {
+        if let Role::Collecting(collecting) = &mut self.role {
+            let holders = self.neighbours.values().filter(|neighbour| neighbour.map.last > 0);
+            let earliest = holders.map(|neighbour| neighbour.map.first()).min().unwrap_or(1);
+            if let Some(first) = collecting.advance(now, &self.store, &self.known, earliest) {
+                self.role = Role::Playing(Player::new(first));
+            }
+        }
+        let Role::Playing(player) = &mut self.role else { return };
+        player.advance(&self.store, &mut |start, payload| {
+            let delivery = Delivery { kind: start.kind, timestamp: start.timestamp, payload };
+            events.push(StreamEvent::Message(delivery));
+        });
+        if self.end.is_some_and(|end| player.next() >= end) && !self.has_ended {
+            self.has_ended = true;
+            events.push(StreamEvent::Ended);
+        }
+    }
+
+    fn first_wanted(&self) -> Option<u64> {
+        match &self.role {
+            Role::Collecting(collecting) => Some(collecting.floor()),
+            Role::Playing(player) => Some(player.next()),
+            Role::Publisher { .. } | Role::Met => None,
+        }
+    }
+
+    fn gaps(&self) -> impl Iterator<Item = u64> + '_ {
+        let first = self.first_wanted().unwrap_or(u64::MAX);
+        let last = self.known.highest().min(first.saturating_add(MAX_GAPS));
+        (first..=last).filter(|id| !self.store.has(*id))
+    }
+
+    fn ask_for_pushes(&mut self, now: Instant, rng: &mut StdRng, out: &mut Vec<Output>) {
+        let key = self.announcement.key;
+        let candidates: Vec<Candidate> = self
+            .neighbours
+            .iter()
+            .filter(|(_, neighbour)| neighbour.map.last > 0)
+            .map(|(peer, neighbour)| Candidate {
+                peer: *peer,
+                wants: neighbour.wants,
+                is_source: publisher_of(&key, peer),
+            })
+            .collect();
+        let mut missing = [false; RESIDUES];
+        for id in self.gaps().filter(|id| self.known.age(now, *id) > MISSING_PATIENCE) {
+            missing[residue(id)] = true;
+        }
+        self.plan.update(now, &candidates, |residue| missing[residue], rng);
+        for (peer, neighbour) in &mut self.neighbours {
+            let mask = self.plan.mask_for(peer);
+            if mask != neighbour.asked {
+                neighbour.asked = mask;
+                out.push(Output::Control(*peer, MediaControl::PushMask(mask)));
+            }
+        }
+    }
+
+    fn pull_missing(&mut self, now: Instant, rng: &mut StdRng, out: &mut Vec<Output>) {
+        self.pulls.forget_before(self.first_wanted().unwrap_or(0));
+        let due: Vec<u64> = self.gaps().filter(|id| self.is_pull_due(now, *id)).collect();
+        for id in due {
+            let Ok(rather_not) = self.pulls.may_ask(now, id) else { continue };
+            let Some(peer) = self.choose_holder(id, rather_not, rng) else { continue };
+            self.pulls.note(now, id, peer);
+            out.push(Output::Control(peer, MediaControl::Pull(id)));
+        }
+    }
+
+    fn is_pull_due(&self, now: Instant, id: u64) -> bool {
+        let age = self.known.age(now, id);
+        if matches!(self.role, Role::Collecting(_)) {
+            // What was there before us will not be pushed.
+            return self.plan.expects(now, id).then_some(PASSED_OVER_PATIENCE).is_none_or(|wait| age > wait);
+        }
+        if self.plan.was_passed_over(id) {
+            age > PASSED_OVER_PATIENCE
+        } else if self.plan.expects(now, id) {
+            age > self.announcement.parameters.fetch_period
+        } else {
+            true
+        }
+    }
+
+    /// Someone who has it: a relay rather than the source, and not who did not answer.
+    fn choose_holder(&self, id: u64, rather_not: Option<PeerId>, rng: &mut StdRng) -> Option<PeerId> {
+        let spares_source = rng.random_bool(PREFER_RELAYS);
+        self.neighbours
+            .iter()
+            .filter(|(_, neighbour)| neighbour.map.has(id))
+            .map(|(peer, _)| *peer)
+            .min_by_key(|peer| {
+                let is_source = spares_source && publisher_of(&self.announcement.key, peer);
+                (Some(*peer) == rather_not, is_source, rng.random::<u32>())
+            })
+    }
+}
