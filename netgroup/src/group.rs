@@ -165,7 +165,13 @@ struct Timers {
 
 impl Group {
     /// A member that knows nobody yet. `host` is our server as others can reach it.
-    pub fn new(now: Instant, own: PeerId, spec: GroupSpec, host: Option<Address>, seed: [u8; 32]) -> Self {
+    pub fn new(
+        now: Instant,
+        own: PeerId,
+        spec: GroupSpec,
+        host: Option<Address>,
+        seed: [u8; 32],
+    ) -> Self {
         Self {
             own,
             spec,
@@ -178,7 +184,10 @@ impl Group {
             subscriptions: Vec::new(),
             actions: VecDeque::new(),
             events: VecDeque::new(),
-            timers: Timers { topology: now + topology::PERIOD, report: now + membership::REPORT_PERIOD },
+            timers: Timers {
+                topology: now + topology::PERIOD,
+                report: now + membership::REPORT_PERIOD,
+            },
             rng: StdRng::from_seed(seed),
             stats: GroupStats::default(),
         }
@@ -218,7 +227,10 @@ impl Group {
     /// When [`Group::handle_timeout`] is wanted.
     pub fn poll_timeout(&self) -> Instant {
         let streams = self.streams.values().map(Stream::next_timeout);
-        streams.chain([self.timers.topology, self.timers.report]).min().unwrap_or(self.timers.topology)
+        streams
+            .chain([self.timers.topology, self.timers.report])
+            .min()
+            .unwrap_or(self.timers.topology)
     }
 
     /// Lets time pass.
@@ -238,7 +250,13 @@ impl Group {
         self.send_bytes(peer, channel, message.into(), None);
     }
 
-    fn send_bytes(&mut self, peer: PeerId, channel: Channel, message: Bytes, deadline: Option<Instant>) {
+    fn send_bytes(
+        &mut self,
+        peer: PeerId,
+        channel: Channel,
+        message: Bytes,
+        deadline: Option<Instant>,
+    ) {
         let Some(neighbour) = self.neighbours.get(&peer) else { return };
         let association = neighbour.association_of(&channel);
         self.actions.push_back(Action::Send { peer, channel, association, message, deadline });

@@ -98,7 +98,11 @@ pub struct GroupSpec {
 
 impl GroupSpec {
     /// The spec that AS3 builds for this name; version 1 is Flash Player before 11.5, else 2.
-    pub fn new(name: &str, capabilities: Capabilities, version: u64) -> Result<Self, GroupSpecError> {
+    pub fn new(
+        name: &str,
+        capabilities: Capabilities,
+        version: u64,
+    ) -> Result<Self, GroupSpecError> {
         if name.is_empty() || name.len() > MAX_NAME {
             return Err(GroupSpecError::NameLength(name.len()));
         }
@@ -167,7 +171,8 @@ impl FromStr for GroupSpec {
 
     fn from_str(text: &str) -> Result<Self, GroupSpecError> {
         let digits = text.strip_prefix("G:").ok_or(GroupSpecError::NotHex)?;
-        let bytes = unhex(digits).filter(|_| text.len() <= MAX_TEXT).ok_or(GroupSpecError::NotHex)?;
+        let bytes =
+            unhex(digits).filter(|_| text.len() <= MAX_TEXT).ok_or(GroupSpecError::NotHex)?;
         let mut reader = Reader::new(&bytes);
         let (mut version, mut name, mut capabilities) = (1, None, Capabilities::default());
         let canonical_bytes = loop {
@@ -191,7 +196,13 @@ impl FromStr for GroupSpec {
             }
         };
         let canonical_len = 2 + 2 * canonical_bytes;
-        Ok(Self { text: text.to_owned(), canonical_len, version, name: name.unwrap_or_default(), capabilities })
+        Ok(Self {
+            text: text.to_owned(),
+            canonical_len,
+            version,
+            name: name.unwrap_or_default(),
+            capabilities,
+        })
     }
 }
 
@@ -220,10 +231,14 @@ mod tests {
     #[test]
     fn bittube_channel_version_1() {
         let spec = GroupSpec::new(CCTV, Capabilities::CHANNEL, 1).unwrap();
-        let text = "G:0100010101020103010c1c0e626974747562652e76616e64657262696c742e6564752f6363747600";
+        let text =
+            "G:0100010101020103010c1c0e626974747562652e76616e64657262696c742e6564752f6363747600";
         assert_eq!(spec.to_string(), text);
         assert_eq!(spec.canonical(), &text[..text.len() - 2]);
-        assert_eq!(hex(&spec.group_id()), "c74c5f8fef9634c00d37a06719e048ea783a1fc39d41852591a368d7c13184a0");
+        assert_eq!(
+            hex(&spec.group_id()),
+            "c74c5f8fef9634c00d37a06719e048ea783a1fc39d41852591a368d7c13184a0"
+        );
         let proof = "0dc8b9be4d6939396381572f8e3ef468442a0e63d83605bdb989f9011b36139e";
         assert_eq!(hex(&spec.proof(&nonce())), proof);
     }
@@ -231,11 +246,16 @@ mod tests {
     #[test]
     fn bittube_channel_version_2() {
         let spec = GroupSpec::new(CCTV, Capabilities::CHANNEL, 2).unwrap();
-        let text =
-            "G:027f020100010101020103010c1c0e626974747562652e76616e64657262696c742e6564752f6363747600";
+        let text = "G:027f020100010101020103010c1c0e626974747562652e76616e64657262696c742e6564752f6363747600";
         assert_eq!(spec.to_string(), text);
-        assert_eq!(hex(&spec.group_id()), "790fb9ea19d3da7c73b4d497ca96752eeca5eb2dc21a47b2b561b2e90959f6bf");
-        assert_eq!(hex(&spec.group_id_as(1)), "3e969046924516270db30bdae50aa7e09c6b880749aa62c4d79e1676146ff9d3");
+        assert_eq!(
+            hex(&spec.group_id()),
+            "790fb9ea19d3da7c73b4d497ca96752eeca5eb2dc21a47b2b561b2e90959f6bf"
+        );
+        assert_eq!(
+            hex(&spec.group_id_as(1)),
+            "3e969046924516270db30bdae50aa7e09c6b880749aa62c4d79e1676146ff9d3"
+        );
         let proof = "f0fcf11ed3fa6ed976b9c7837e60c4777270759b478c4823f7a57d39c9799ef5";
         assert_eq!(hex(&spec.proof(&nonce())), proof);
     }

@@ -102,7 +102,9 @@ impl HeardList {
     }
 
     pub fn expire(&mut self, now: Instant, is_connected: impl Fn(&PeerId) -> bool) {
-        self.members.retain(|_, heard| is_connected(&heard.peer) || now.saturating_duration_since(heard.at) < EXPIRY);
+        self.members.retain(|_, heard| {
+            is_connected(&heard.peer) || now.saturating_duration_since(heard.at) < EXPIRY
+        });
         self.dead.retain(|_, at| now.saturating_duration_since(*at) < DEAD_FOR);
     }
 
@@ -114,7 +116,12 @@ impl HeardList {
 
     /// The neighbours that `of` should have: the nearest on its ring, the nearest in time, one at
     /// random, and some at growing distances. `latencies` are of those connected.
-    pub fn best_for(&self, of: &PeerId, latencies: &[(Duration, PeerId)], rng: &mut StdRng) -> Vec<PeerId> {
+    pub fn best_for(
+        &self,
+        of: &PeerId,
+        latencies: &[(Duration, PeerId)],
+        rng: &mut StdRng,
+    ) -> Vec<PeerId> {
         let center = GroupAddress::of(of);
         let ring: Vec<PeerId> = self
             .members
@@ -188,7 +195,9 @@ mod tests {
     fn we_are_not_on_our_own_list_and_the_dead_stay_dead_a_while() {
         let (now, own, other) = (Instant::now(), PeerId([1; 32]), PeerId([2; 32]));
         let mut list = HeardList::new(own);
-        assert!(!list.hear(now, own, &[]) && list.hear(now, other, &[]) && !list.hear(now, other, &[]));
+        assert!(
+            !list.hear(now, own, &[]) && list.hear(now, other, &[]) && !list.hear(now, other, &[])
+        );
         assert_eq!(list.estimate(), 2);
         list.bury(now, &other);
         assert!(list.is_dead(now, &other) && !list.knows(&other));

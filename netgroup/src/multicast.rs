@@ -11,5 +11,5 @@ mod stream;
 
 pub(crate) use publisher::new_stream_key;
 pub use publisher::publisher_of;
-pub(crate) use stream::{Output, Stream};
 pub use stream::{Delivery, StreamEvent, StreamStats};
+pub(crate) use stream::{Output, Stream};

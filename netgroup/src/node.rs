@@ -8,8 +8,8 @@ use std::{
 
 use bytes::Bytes;
 use rtmfp::{
-    Connection, ConnectionEvent, Endpoint, Event, FlowEvent, FlowOptions, OpenError, Priority, ReceiveOrder,
-    ServerUrl, SessionId,
+    Connection, ConnectionEvent, Endpoint, Event, FlowEvent, FlowOptions, OpenError, Priority,
+    ReceiveOrder, ServerUrl, SessionId,
     crypto::{Discriminator, PeerId},
     wire::{Address, Origin, put_option},
 };
@@ -148,7 +148,8 @@ impl Node {
         }
         if self.reconnect_at.is_some_and(|at| at <= now) {
             self.reconnect_at = None;
-            self.connection = Connection::new(self.url.clone(), self.servers.clone(), self.local.clone());
+            self.connection =
+                Connection::new(self.url.clone(), self.servers.clone(), self.local.clone());
             self.connection.open(now, endpoint);
         }
         if self.measure_at <= now {
@@ -222,7 +223,9 @@ impl Node {
     }
 
     fn join_group(&mut self, now: Instant, endpoint: &mut Endpoint) {
-        let (Some(session), association) = (self.connection.session(), self.connection.server_control()) else {
+        let (Some(session), association) =
+            (self.connection.session(), self.connection.server_control())
+        else {
             return;
         };
         let Some(mut view) = endpoint.session(session) else { return };
@@ -269,7 +272,13 @@ impl Node {
         self.group.handle_peer_opened(now, peer, session);
     }
 
-    fn on_peer_flow(&mut self, now: Instant, endpoint: &mut Endpoint, session: SessionId, event: FlowEvent) {
+    fn on_peer_flow(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        session: SessionId,
+        event: FlowEvent,
+    ) {
         let Some(link) = self.links.get(&session) else { return };
         let peer = link.peer;
         match event {
@@ -321,14 +330,22 @@ impl Node {
                 self.send(now, endpoint, peer, channel, association, message, deadline);
             }
             Action::Reject { peer, flow } => {
-                if let Some(mut view) = endpoint.session_with(&peer).and_then(|session| endpoint.session(session)) {
+                if let Some(mut view) =
+                    endpoint.session_with(&peer).and_then(|session| endpoint.session(session))
+                {
                     view.reject_flow(now, flow, 0);
                 }
             }
         }
     }
 
-    fn connect(&mut self, now: Instant, endpoint: &mut Endpoint, peer: PeerId, addresses: &[SocketAddr]) {
+    fn connect(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        peer: PeerId,
+        addresses: &[SocketAddr],
+    ) {
         let candidates: Vec<SocketAddr> = self.servers.iter().chain(addresses).copied().collect();
         match endpoint.open(now, Discriminator::Fingerprint(peer), &candidates) {
             Ok(session) => {
@@ -336,7 +353,9 @@ impl Node {
             }
             // It opened one to us meanwhile, and we shall hear of it.
             Err(OpenError::Exists(_)) => {}
-            Err(OpenError::TooMany | OpenError::Ourselves) => self.group.handle_connect_failed(now, &peer),
+            Err(OpenError::TooMany | OpenError::Ourselves) => {
+                self.group.handle_connect_failed(now, &peer)
+            }
         }
     }
 
@@ -352,7 +371,11 @@ impl Node {
         deadline: Option<Instant>,
     ) {
         let Some(session) = endpoint.session_with(&peer) else { return };
-        let (Some(link), Some(mut view)) = (self.links.get_mut(&session), endpoint.session(session)) else { return };
+        let (Some(link), Some(mut view)) =
+            (self.links.get_mut(&session), endpoint.session(session))
+        else {
+            return;
+        };
         let flow = *link.channels.entry(channel).or_insert_with(|| {
             let (metadata, options) = match channel {
                 Channel::Control => (signature::CONTROL, control_options()),

@@ -31,7 +31,8 @@ fn eight_viewers_get_everything_and_the_caster_is_spared() {
 #[test]
 fn loss_and_jitter_cost_nothing() {
     for (seed, loss) in [(1, 0.01), (2, 0.05)] {
-        let mut rig = network(seed, Link { loss, jitter: Duration::from_millis(20), ..Link::default() });
+        let mut rig =
+            network(seed, Link { loss, jitter: Duration::from_millis(20), ..Link::default() });
         let caster = add_member(&mut rig, 1);
         let mut broadcast = Broadcast::start(&mut rig, caster);
         let viewers: Vec<_> = (2..7).map(|seed| add_member(&mut rig, seed)).collect();

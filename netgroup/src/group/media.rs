@@ -27,7 +27,14 @@ impl Group {
     }
 
     /// Publishes a message of a stream of ours.
-    pub fn publish_message(&mut self, now: Instant, key: &StreamKey, kind: u8, timestamp: u32, payload: &Bytes) {
+    pub fn publish_message(
+        &mut self,
+        now: Instant,
+        key: &StreamKey,
+        kind: u8,
+        timestamp: u32,
+        payload: &Bytes,
+    ) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         let mut out = Vec::new();
         stream.publish(now, kind, timestamp, payload, &mut out);
@@ -50,7 +57,9 @@ impl Group {
     fn send_outputs(&mut self, key: &StreamKey, outputs: Vec<Output>) {
         for output in outputs {
             match output {
-                Output::Control(peer, message) => self.send(peer, Channel::MediaControl(*key), message.encode()),
+                Output::Control(peer, message) => {
+                    self.send(peer, Channel::MediaControl(*key), message.encode())
+                }
                 Output::Media(peer, message, deadline) => {
                     self.send_bytes(peer, Channel::Media(*key), message, Some(deadline));
                 }
@@ -74,7 +83,8 @@ impl Group {
     }
 
     fn announce_everywhere(&mut self) {
-        let ready = self.neighbours.iter().filter(|(_, neighbour)| neighbour.reports != Reports::None);
+        let ready =
+            self.neighbours.iter().filter(|(_, neighbour)| neighbour.reports != Reports::None);
         for peer in ready.map(|(peer, _)| *peer).collect::<Vec<_>>() {
             self.announce_streams_to(peer);
         }
@@ -82,12 +92,17 @@ impl Group {
 
     /// Announces what is to be had here and was not announced yet.
     pub(super) fn announce_streams_to(&mut self, peer: PeerId) {
-        let Some(neighbour) = self.neighbours.get(&peer).filter(|neighbour| neighbour.is_announced) else { return };
+        let Some(neighbour) = self.neighbours.get(&peer).filter(|neighbour| neighbour.is_announced)
+        else {
+            return;
+        };
         let is_new = |key: &StreamKey| neighbour.media.get(key).is_none_or(|link| !link.announced);
         let due: Vec<StreamKey> = self
             .streams
             .iter()
-            .filter(|(key, stream)| (stream.is_publisher() || stream.has_fragments()) && is_new(key))
+            .filter(|(key, stream)| {
+                (stream.is_publisher() || stream.has_fragments()) && is_new(key)
+            })
             .map(|(key, _)| *key)
             .collect();
         for key in due {
@@ -96,7 +111,11 @@ impl Group {
     }
 
     fn announce(&mut self, peer: PeerId, key: &StreamKey) {
-        let (Some(stream), Some(neighbour)) = (self.streams.get(key), self.neighbours.get_mut(&peer)) else { return };
+        let (Some(stream), Some(neighbour)) =
+            (self.streams.get(key), self.neighbours.get_mut(&peer))
+        else {
+            return;
+        };
         let link = neighbour.media.entry(*key).or_default();
         if link.announced || link.is_refused {
             return;
@@ -106,7 +125,13 @@ impl Group {
         self.send(peer, Channel::MediaControl(*key), message);
     }
 
-    pub(super) fn on_media_control(&mut self, now: Instant, peer: PeerId, flow: u64, message: &[u8]) {
+    pub(super) fn on_media_control(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        flow: u64,
+        message: &[u8],
+    ) {
         let Some(message) = MediaControl::decode(message) else {
             self.stats.malformed += 1;
             return;
@@ -115,7 +140,10 @@ impl Group {
             self.on_announcement(now, peer, flow, announcement);
             return;
         }
-        let Some(key) = self.neighbours.get(&peer).and_then(|neighbour| neighbour.stream_of(flow)) else { return };
+        let Some(key) = self.neighbours.get(&peer).and_then(|neighbour| neighbour.stream_of(flow))
+        else {
+            return;
+        };
         let Some(stream) = self.streams.get_mut(&key) else { return };
         let (mut out, mut events) = (Vec::new(), Vec::new());
         stream.on_control(now, peer, message, &mut self.rng, &mut out, &mut events);
@@ -124,7 +152,13 @@ impl Group {
     }
 
     /// A neighbour has or wants a publication; if we do too, the two of us are linked.
-    fn on_announcement(&mut self, now: Instant, peer: PeerId, flow: u64, announcement: Announcement) {
+    fn on_announcement(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        flow: u64,
+        announcement: Announcement,
+    ) {
         let key = announcement.key;
         let is_member = self.neighbours.get(&peer).is_some_and(|neighbour| neighbour.is_member());
         if !is_member || !self.take_stream(now, announcement) {
@@ -148,7 +182,9 @@ impl Group {
         if self.streams.contains_key(&key) {
             return true;
         }
-        let publishes_it = |stream: &Stream| stream.is_publisher() && stream.announcement.name == announcement.name;
+        let publishes_it = |stream: &Stream| {
+            stream.is_publisher() && stream.announcement.name == announcement.name
+        };
         let is_wanted = self.subscriptions.contains(&announcement.name);
         if !is_wanted || self.streams.values().any(publishes_it) || !self.make_room(now) {
             return false;
@@ -163,7 +199,10 @@ impl Group {
         if self.streams.len() < MAX_STREAMS {
             return true;
         }
-        let idle = self.streams.iter().filter(|(_, stream)| !stream.is_publisher() && stream.idle(now) > IDLE);
+        let idle = self
+            .streams
+            .iter()
+            .filter(|(_, stream)| !stream.is_publisher() && stream.idle(now) > IDLE);
         let longest = idle.max_by_key(|(_, stream)| stream.idle(now)).map(|(key, _)| *key);
         longest.is_some_and(|key| self.streams.remove(&key).is_some())
     }
@@ -181,7 +220,9 @@ impl Group {
         if let Some(stream) = self.streams.get_mut(key) {
             stream.remove_neighbour(peer);
         }
-        if let Some(link) = self.neighbours.get_mut(peer).and_then(|neighbour| neighbour.media.get_mut(key)) {
+        if let Some(link) =
+            self.neighbours.get_mut(peer).and_then(|neighbour| neighbour.media.get_mut(key))
+        {
             link.is_refused = true;
             link.control_flow = None;
         }

@@ -79,7 +79,8 @@ impl Group {
 
     /// A neighbour opened a flow.
     pub fn handle_flow_opened(&mut self, peer: PeerId, flow: u64, kind: Incoming) {
-        let is_taken = self.neighbours.get_mut(&peer).is_some_and(|neighbour| neighbour.add_flow(flow, kind));
+        let is_taken =
+            self.neighbours.get_mut(&peer).is_some_and(|neighbour| neighbour.add_flow(flow, kind));
         if !is_taken {
             self.actions.push_back(Action::Reject { peer, flow });
         }
@@ -90,7 +91,9 @@ impl Group {
         let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
         match neighbour.remove_flow(flow) {
             // The control flow is the life of the relation.
-            Some(Incoming::Control) if neighbour.control_flow == Some(flow) => self.disconnect(now, peer),
+            Some(Incoming::Control) if neighbour.control_flow == Some(flow) => {
+                self.disconnect(now, peer)
+            }
             Some(Incoming::MediaControl) => {
                 if let Some(key) = neighbour.stream_of(flow) {
                     self.drop_media(&peer, &key);
@@ -123,7 +126,11 @@ impl Group {
         match message.first() {
             Some(&control::JOIN) => self.on_join(now, peer, flow, message),
             Some(&(control::READY_EXACT | control::READY_NEAREST)) if is_member => {
-                if self.neighbours.get(&peer).is_some_and(|neighbour| neighbour.reports == Reports::None) {
+                if self
+                    .neighbours
+                    .get(&peer)
+                    .is_some_and(|neighbour| neighbour.reports == Reports::None)
+                {
                     self.send_report(now, peer, Reports::Asked);
                 }
             }
@@ -194,9 +201,14 @@ impl Group {
         let mut has_news = false;
         for member in &report.members {
             let age = Duration::from_secs(member.age);
-            let is_useful = age < EXPIRY && member.peer != self.own && !self.heard.is_dead(now, &member.peer);
+            let is_useful =
+                age < EXPIRY && member.peer != self.own && !self.heard.is_dead(now, &member.peer);
             if is_useful {
-                has_news |= self.heard.hear(now.checked_sub(age).unwrap_or(now), member.peer, &member.addresses);
+                has_news |= self.heard.hear(
+                    now.checked_sub(age).unwrap_or(now),
+                    member.peer,
+                    &member.addresses,
+                );
             }
         }
         if has_news {
@@ -215,7 +227,8 @@ impl Group {
             Some(Member { peer: *member, age, addresses: heard.addresses.clone() })
         });
         let Some(neighbour) = self.neighbours.get(&peer) else { return };
-        let own: Vec<Address> = self.host.into_iter().chain(self.observed.iter().copied()).collect();
+        let own: Vec<Address> =
+            self.host.into_iter().chain(self.observed.iter().copied()).collect();
         let observed = Some(Address::new(neighbour.session.remote, Origin::Observed));
         let report = Report { observed, own, members: members.collect() }.encode();
         if let Some(neighbour) = self.neighbours.get_mut(&peer) {
@@ -225,7 +238,8 @@ impl Group {
     }
 
     pub(super) fn report_to_somebody(&mut self, now: Instant) {
-        let ready = self.neighbours.iter().filter(|(_, neighbour)| neighbour.reports == Reports::Exchanged);
+        let ready =
+            self.neighbours.iter().filter(|(_, neighbour)| neighbour.reports == Reports::Exchanged);
         if let Some(peer) = ready.map(|(peer, _)| *peer).choose(&mut self.rng) {
             self.send_report(now, peer, Reports::Asked);
         }

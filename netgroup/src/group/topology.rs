@@ -72,7 +72,8 @@ impl Group {
             .iter()
             .filter(|(peer, neighbour)| {
                 let asked = neighbour.asked_to_leave;
-                let may_ask = asked.is_none_or(|at| now.saturating_duration_since(at) >= ASK_INTERVAL);
+                let may_ask =
+                    asked.is_none_or(|at| now.saturating_duration_since(at) >= ASK_INTERVAL);
                 neighbour.is_member() && !best.contains(peer) && may_ask
             })
             .map(|(peer, _)| *peer)

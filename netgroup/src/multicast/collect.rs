@@ -33,7 +33,13 @@ impl Collecting {
 
     /// Goes further back, or says where to begin playing. `earliest` is the first fragment that
     /// any neighbour has.
-    pub fn advance(&mut self, now: Instant, store: &Store, known: &Known, earliest: u64) -> Option<u64> {
+    pub fn advance(
+        &mut self,
+        now: Instant,
+        store: &Store,
+        known: &Known,
+        earliest: u64,
+    ) -> Option<u64> {
         self.floor = self.floor.max(earliest);
         let is_overdue = now.saturating_duration_since(self.since) > PATIENCE;
         let is_whole = (self.floor..=known.highest()).all(|id| store.has(id));
@@ -44,7 +50,10 @@ impl Collecting {
         let covered = store.last_start().and_then(|last| {
             Some(last.fragment.start?.timestamp.saturating_sub(first.fragment.start?.timestamp))
         });
-        if is_overdue || self.floor <= earliest.max(1) || covered.is_some_and(|covered| covered >= BACKLOG_MS) {
+        if is_overdue
+            || self.floor <= earliest.max(1)
+            || covered.is_some_and(|covered| covered >= BACKLOG_MS)
+        {
             return Some(first.fragment.id);
         }
         self.step = (self.step * 2).min(MAX_STEP);

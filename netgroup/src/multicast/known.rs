@@ -37,6 +37,8 @@ impl Known {
     /// How long ago `id` was first known to exist.
     pub fn age(&self, now: Instant, id: u64) -> Duration {
         let at = self.steps.partition_point(|(highest, _)| *highest < id);
-        self.steps.get(at).map_or(Duration::ZERO, |(_, since)| now.saturating_duration_since(*since))
+        self.steps
+            .get(at)
+            .map_or(Duration::ZERO, |(_, since)| now.saturating_duration_since(*since))
     }
 }

@@ -44,7 +44,9 @@ impl Player {
                 self.partial = None;
                 deliver(start, fragment.payload.clone());
             }
-            (Some(start), true) => self.partial = Some((start, BytesMut::from(&fragment.payload[..]))),
+            (Some(start), true) => {
+                self.partial = Some((start, BytesMut::from(&fragment.payload[..])))
+            }
             (None, has_more) => {
                 // Without a start the type is unknown: there is nothing to deliver.
                 let Some((start, mut message)) = self.partial.take() else { return };

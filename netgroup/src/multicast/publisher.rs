@@ -27,11 +27,20 @@ fn mark(publisher: &PeerId, random: &[u8]) -> [u8; 16] {
 }
 
 /// The fragments of a message: their numbers from `first_id` on, and as they travel.
-pub(super) fn cut(first_id: u64, start: FragmentStart, payload: &Bytes) -> impl Iterator<Item = Bytes> + '_ {
+pub(super) fn cut(
+    first_id: u64,
+    start: FragmentStart,
+    payload: &Bytes,
+) -> impl Iterator<Item = Bytes> + '_ {
     let count = payload.len().div_ceil(MAX_PAYLOAD).max(1);
     (0..count).map(move |index| {
         let piece = &payload[index * MAX_PAYLOAD..payload.len().min((index + 1) * MAX_PAYLOAD)];
-        Fragment::encode(first_id + index as u64, (index == 0).then_some(start), count - 1 - index, piece)
+        Fragment::encode(
+            first_id + index as u64,
+            (index == 0).then_some(start),
+            count - 1 - index,
+            piece,
+        )
     })
 }
 
@@ -52,7 +61,9 @@ mod tests {
     #[test]
     fn empty_and_exact_messages_are_cut_right() {
         let start = FragmentStart { kind: 9, timestamp: 0 };
-        for (size, count) in [(0, 1), (1, 1), (MAX_PAYLOAD, 1), (MAX_PAYLOAD + 1, 2), (3_000_000, 3129)] {
+        for (size, count) in
+            [(0, 1), (1, 1), (MAX_PAYLOAD, 1), (MAX_PAYLOAD + 1, 2), (3_000_000, 3129)]
+        {
             let payload = Bytes::from(vec![0; size]);
             assert_eq!(cut(1, start, &payload).count(), count, "{size}");
         }

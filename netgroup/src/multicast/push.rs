@@ -53,13 +53,18 @@ impl PushPlan {
 
     /// What `peer` is to push.
     pub fn mask_for(&self, peer: &PeerId) -> u8 {
-        let is_for = |slot: &Option<Assignment>| slot.is_some_and(|assignment| assignment.peer == *peer);
-        (0..RESIDUES).filter(|residue| is_for(&self.assigned[*residue])).fold(0, |mask, bit| mask | 1 << bit)
+        let is_for =
+            |slot: &Option<Assignment>| slot.is_some_and(|assignment| assignment.peer == *peer);
+        (0..RESIDUES)
+            .filter(|residue| is_for(&self.assigned[*residue]))
+            .fold(0, |mask, bit| mask | 1 << bit)
     }
 
     /// A fragment came from `peer`.
     pub fn on_fragment(&mut self, now: Instant, peer: &PeerId, id: u64) {
-        if let Some(assignment) = self.assigned[residue(id)].as_mut().filter(|slot| slot.peer == *peer) {
+        if let Some(assignment) =
+            self.assigned[residue(id)].as_mut().filter(|slot| slot.peer == *peer)
+        {
             assignment.alive = now;
             assignment.newest = assignment.newest.max(id);
         }
@@ -96,7 +101,8 @@ impl PushPlan {
     ) {
         self.failed.retain(|_, at| now.saturating_duration_since(*at) < COOL_DOWN);
         for residue in 0..RESIDUES {
-            let stalled = self.assigned[residue].filter(|slot| is_stalled(slot, now) && is_missing(residue));
+            let stalled =
+                self.assigned[residue].filter(|slot| is_stalled(slot, now) && is_missing(residue));
             if let Some(slot) = stalled {
                 self.failed.insert((residue, slot.peer), now);
             }
@@ -120,7 +126,13 @@ impl PushPlan {
     }
 
     /// The least loaded; after a failure the source every other time, for it surely has all.
-    fn choose(&self, candidates: &[Candidate], residue: usize, after_failure: bool, rng: &mut StdRng) -> Option<PeerId> {
+    fn choose(
+        &self,
+        candidates: &[Candidate],
+        residue: usize,
+        after_failure: bool,
+        rng: &mut StdRng,
+    ) -> Option<PeerId> {
         let prefers_source = after_failure && rng.random_bool(0.5);
         candidates
             .iter()
@@ -134,7 +146,10 @@ impl PushPlan {
 
     fn rebalance(&mut self, now: Instant, candidates: &[Candidate]) {
         let load = |plan: &Self, peer: &PeerId| plan.mask_for(peer).count_ones();
-        let Some(most) = candidates.iter().max_by_key(|candidate| load(self, &candidate.peer)) else { return };
+        let Some(most) = candidates.iter().max_by_key(|candidate| load(self, &candidate.peer))
+        else {
+            return;
+        };
         let is_theirs = |slot: &Option<Assignment>| slot.is_some_and(|slot| slot.peer == most.peer);
         for residue in (0..RESIDUES).filter(|residue| is_theirs(&self.assigned[*residue])) {
             let least = candidates
@@ -144,7 +159,8 @@ impl PushPlan {
             if let Some(least) = least
                 && load(self, &least.peer) + 1 < load(self, &most.peer)
             {
-                self.assigned[residue] = Some(Assignment { peer: least.peer, alive: now, newest: 0 });
+                self.assigned[residue] =
+                    Some(Assignment { peer: least.peer, alive: now, newest: 0 });
                 return;
             }
         }
@@ -166,7 +182,8 @@ mod tests {
 
     #[test]
     fn one_neighbour_gets_all_and_more_share() {
-        let (mut plan, mut rng, start) = (PushPlan::new(), StdRng::seed_from_u64(1), Instant::now());
+        let (mut plan, mut rng, start) =
+            (PushPlan::new(), StdRng::seed_from_u64(1), Instant::now());
         plan.update(start, &[candidate(0)], |_| false, &mut rng);
         assert_eq!(plan.mask_for(&PeerId([0; 32])), 0xff);
         let candidates = [candidate(0), candidate(1)];
@@ -178,7 +195,8 @@ mod tests {
 
     #[test]
     fn a_silent_pusher_is_replaced_when_something_is_missing() {
-        let (mut plan, mut rng, start) = (PushPlan::new(), StdRng::seed_from_u64(1), Instant::now());
+        let (mut plan, mut rng, start) =
+            (PushPlan::new(), StdRng::seed_from_u64(1), Instant::now());
         plan.update(start, &[candidate(1)], |_| false, &mut rng);
         let later = start + Duration::from_secs(1);
         plan.update(later, &[candidate(1), candidate(2)], |residue| residue == 3, &mut rng);
@@ -187,7 +205,8 @@ mod tests {
 
     #[test]
     fn nobody_is_asked_for_what_they_ask_of_us() {
-        let (mut plan, mut rng, start) = (PushPlan::new(), StdRng::seed_from_u64(1), Instant::now());
+        let (mut plan, mut rng, start) =
+            (PushPlan::new(), StdRng::seed_from_u64(1), Instant::now());
         let asking = Candidate { wants: 0x0f, ..candidate(1) };
         plan.update(start, &[asking], |_| false, &mut rng);
         assert_eq!(plan.mask_for(&asking.peer), 0xf0);

@@ -51,7 +51,10 @@ impl Store {
     /// The first fragment held that begins a message, from `id` on.
     pub fn next_start(&self, id: u64) -> Option<&Held> {
         let from = usize::try_from(id.saturating_sub(self.base)).ok()?;
-        self.slots.range(from.min(self.slots.len())..).flatten().find(|held| held.fragment.start.is_some())
+        self.slots
+            .range(from.min(self.slots.len())..)
+            .flatten()
+            .find(|held| held.fragment.start.is_some())
     }
 
     /// The last fragment held that begins a message.
@@ -69,7 +72,9 @@ impl Store {
             self.slots.push_front(None);
             self.base -= 1;
         }
-        let Some(index) = id.checked_sub(self.base).filter(|index| *index < MAX_SPAN) else { return false };
+        let Some(index) = id.checked_sub(self.base).filter(|index| *index < MAX_SPAN) else {
+            return false;
+        };
         let index = index as usize;
         while self.slots.len() <= index {
             self.slots.push_back(None);

@@ -155,7 +155,12 @@ impl Stream {
             Role::Playing(player) => player.lost,
             _ => 0,
         };
-        StreamStats { neighbours: self.neighbours.len(), fragments_lost, newest: self.known.highest(), ..self.stats }
+        StreamStats {
+            neighbours: self.neighbours.len(),
+            fragments_lost,
+            newest: self.known.highest(),
+            ..self.stats
+        }
     }
 
     pub fn is_publisher(&self) -> bool {
@@ -189,7 +194,14 @@ impl Stream {
     }
 
     /// Publishes a message: it goes out to those who asked.
-    pub fn publish(&mut self, now: Instant, kind: u8, timestamp: u32, payload: &Bytes, out: &mut Vec<Output>) {
+    pub fn publish(
+        &mut self,
+        now: Instant,
+        kind: u8,
+        timestamp: u32,
+        payload: &Bytes,
+        out: &mut Vec<Output>,
+    ) {
         let Role::Publisher { next } = &mut self.role else { return };
         let first = *next;
         let messages: Vec<Bytes> = cut(first, FragmentStart { kind, timestamp }, payload).collect();
@@ -210,7 +222,13 @@ impl Stream {
     }
 
     /// Holds a new fragment and passes it on. False if there was nothing new in it.
-    fn keep_and_push(&mut self, now: Instant, from: Option<PeerId>, message: Bytes, out: &mut Vec<Output>) -> bool {
+    fn keep_and_push(
+        &mut self,
+        now: Instant,
+        from: Option<PeerId>,
+        message: Bytes,
+        out: &mut Vec<Output>,
+    ) -> bool {
         let Some(fragment) = Fragment::decode(&message) else { return false };
         let id = fragment.id;
         self.known.note(now, id);
@@ -220,7 +238,9 @@ impl Stream {
         let mut takers: Vec<_> = self
             .neighbours
             .iter()
-            .filter(|(peer, neighbour)| neighbour.wants >> residue(id) & 1 == 1 && Some(**peer) != from)
+            .filter(|(peer, neighbour)| {
+                neighbour.wants >> residue(id) & 1 == 1 && Some(**peer) != from
+            })
             .map(|(peer, neighbour)| (neighbour.order, *peer))
             .collect();
         takers.sort_unstable();
@@ -347,7 +367,10 @@ impl Stream {
     }
 
     fn send_map(&mut self, peer: PeerId, out: &mut Vec<Output>) {
-        let (Some(last), Some(neighbour)) = (self.store.last(), self.neighbours.get_mut(&peer)) else { return };
+        let (Some(last), Some(neighbour)) = (self.store.last(), self.neighbours.get_mut(&peer))
+        else {
+            return;
+        };
         if neighbour.told < last {
             neighbour.told = last;
             let map = Availability::of(self.store.first(), last, |id| self.store.has(id));
@@ -356,7 +379,13 @@ impl Stream {
     }
 
     /// Everything a subscriber does from time to time.
-    fn work(&mut self, now: Instant, rng: &mut StdRng, out: &mut Vec<Output>, events: &mut Vec<StreamEvent>) {
+    fn work(
+        &mut self,
+        now: Instant,
+        rng: &mut StdRng,
+        out: &mut Vec<Output>,
+        events: &mut Vec<StreamEvent>,
+    ) {
         if let (Role::Met, highest @ 1..) = (&self.role, self.known.highest()) {
             self.role = Role::Collecting(Collecting::new(now, highest));
         }
@@ -443,7 +472,11 @@ impl Stream {
         let age = self.known.age(now, id);
         if matches!(self.role, Role::Collecting(_)) {
             // What was there before us will not be pushed.
-            return self.plan.expects(now, id).then_some(PASSED_OVER_PATIENCE).is_none_or(|wait| age > wait);
+            return self
+                .plan
+                .expects(now, id)
+                .then_some(PASSED_OVER_PATIENCE)
+                .is_none_or(|wait| age > wait);
         }
         if self.plan.was_passed_over(id) {
             age > PASSED_OVER_PATIENCE
@@ -455,7 +488,12 @@ impl Stream {
     }
 
     /// Someone who has it: a relay rather than the source, and not who did not answer.
-    fn choose_holder(&self, id: u64, rather_not: Option<PeerId>, rng: &mut StdRng) -> Option<PeerId> {
+    fn choose_holder(
+        &self,
+        id: u64,
+        rather_not: Option<PeerId>,
+        rng: &mut StdRng,
+    ) -> Option<PeerId> {
         let spares_source = rng.random_bool(PREFER_RELAYS);
         self.neighbours
             .iter()

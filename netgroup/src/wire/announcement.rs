@@ -139,12 +139,15 @@ impl Announcement {
         let (mut name, mut key) = (None, None);
         for item in Options::new(body) {
             let OptionItem::Option(kind, value) = item else { continue };
-            let duration = || Reader::new(value).vlu().ok().map(|ms| Duration::from_millis(ms).min(LONGEST));
+            let duration =
+                || Reader::new(value).vlu().ok().map(|ms| Duration::from_millis(ms).min(LONGEST));
             match kind {
                 option::NAME => name = Some(String::from_utf8_lossy(value).into_owned()),
                 option::KEY => key = value.try_into().ok().map(StreamKey),
                 option::WINDOW => parameters.window = duration()?,
-                option::UPDATE_PERIOD => parameters.update_period = duration()?.max(SHORTEST_PERIOD),
+                option::UPDATE_PERIOD => {
+                    parameters.update_period = duration()?.max(SHORTEST_PERIOD)
+                }
                 option::FETCH_PERIOD => parameters.fetch_period = duration()?.max(SHORTEST_PERIOD),
                 option::SEND_TO_ALL => parameters.send_to_all = true,
                 _ => {}
@@ -182,12 +185,14 @@ mod tests {
     fn announcement_example() {
         // netgroup.md §5.1: name "stream", key 40…5f.
         let key = StreamKey(std::array::from_fn(|index| 0x40 + index as u8));
-        let announcement = Announcement { name: "stream".into(), key, parameters: StreamParameters::default() };
+        let announcement =
+            Announcement { name: "stream".into(), key, parameters: StreamParameters::default() };
         let mut expected = vec![0x21, 0x07, 0x00];
         expected.extend_from_slice(b"stream");
         expected.extend([0x21, 0x01]);
         expected.extend(key.0);
-        expected.extend([1, 2, 3, 3, 0xbe, 0x40, 4, 4, 0x92, 0xa7, 0x60, 2, 5, 0x64, 3, 7, 0x93, 0x44]);
+        expected
+            .extend([1, 2, 3, 3, 0xbe, 0x40, 4, 4, 0x92, 0xa7, 0x60, 2, 5, 0x64, 3, 7, 0x93, 0x44]);
         let message = MediaControl::Announce(announcement);
         assert_eq!(message.encode(), expected);
         assert_eq!(MediaControl::decode(&expected), Some(message));

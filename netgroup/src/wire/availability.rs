@@ -38,7 +38,11 @@ impl Availability {
         if fragment == self.last {
             return fragment != 0;
         }
-        let Some(index) = self.last.checked_sub(fragment).and_then(|distance| distance.checked_sub(1)) else { return false };
+        let Some(index) =
+            self.last.checked_sub(fragment).and_then(|distance| distance.checked_sub(1))
+        else {
+            return false;
+        };
         let Ok(index) = usize::try_from(index) else { return false };
         self.bitmap.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 1)
     }

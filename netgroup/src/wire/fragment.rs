@@ -68,7 +68,12 @@ impl Fragment {
 
     /// Encodes a fragment with `remaining` ones to follow. The field has one byte: larger numbers
     /// stay at 255 until they fit.
-    pub fn encode(id: u64, start: Option<FragmentStart>, remaining: usize, payload: &[u8]) -> Bytes {
+    pub fn encode(
+        id: u64,
+        start: Option<FragmentStart>,
+        remaining: usize,
+        payload: &[u8],
+    ) -> Bytes {
         let mut out = Vec::with_capacity(payload.len() + 16);
         let first = if start.is_some() { FIRST } else { 0 };
         out.push(first | if remaining > 0 { MORE } else { 0 });
@@ -94,15 +99,23 @@ mod tests {
     #[test]
     fn captured_headers_decode() {
         // netgroup.md §9.5.
-        let first = Fragment::decode(&Bytes::from_static(&[0x20, 0x0a, 0x09, 0, 0, 0, 0x78, 0x17])).unwrap();
-        assert_eq!((first.id, first.start, first.has_more, &first.payload[..]), (10, Some(VIDEO), false, &[0x17][..]));
-        let late = Fragment::decode(&Bytes::from_static(&[0x20, 0x92, 0x30, 8, 0, 0, 0x9b, 0xc8, 1])).unwrap();
+        let first = Fragment::decode(&Bytes::from_static(&[0x20, 0x0a, 0x09, 0, 0, 0, 0x78, 0x17]))
+            .unwrap();
+        assert_eq!(
+            (first.id, first.start, first.has_more, &first.payload[..]),
+            (10, Some(VIDEO), false, &[0x17][..])
+        );
+        let late =
+            Fragment::decode(&Bytes::from_static(&[0x20, 0x92, 0x30, 8, 0, 0, 0x9b, 0xc8, 1]))
+                .unwrap();
         assert_eq!((late.id, late.start.unwrap().kind), (2352, 8));
     }
 
     #[test]
     fn every_marker_round_trips() {
-        for (start, remaining) in [(Some(VIDEO), 0), (Some(VIDEO), 3), (None, 2), (None, 0), (Some(VIDEO), 3000)] {
+        for (start, remaining) in
+            [(Some(VIDEO), 0), (Some(VIDEO), 3), (None, 2), (None, 0), (Some(VIDEO), 3000)]
+        {
             let bytes = Fragment::encode(300, start, remaining, b"payload");
             let fragment = Fragment::decode(&bytes).unwrap();
             assert_eq!((fragment.start, fragment.has_more), (start, remaining > 0));
@@ -114,12 +127,23 @@ mod tests {
     fn a_start_without_remaining_is_read() {
         let bytes = Bytes::from_static(&[0x30, 0x0a, 0x09, 0, 0, 0, 0x78, 0x17, 0x01]);
         let fragment = Fragment::decode(&bytes).unwrap();
-        assert_eq!((fragment.start, fragment.has_more, &fragment.payload[..]), (Some(VIDEO), true, &[0x17, 1][..]));
+        assert_eq!(
+            (fragment.start, fragment.has_more, &fragment.payload[..]),
+            (Some(VIDEO), true, &[0x17, 1][..])
+        );
     }
 
     #[test]
     fn nonsense_is_refused() {
-        for bytes in [&[][..], &[0x20], &[0x20, 0], &[0x40, 1], &[0x20, 1, 9, 0], &[0x20, 1, 0x77, 0, 0, 0, 0], &[0x10, 5]] {
+        for bytes in [
+            &[][..],
+            &[0x20],
+            &[0x20, 0],
+            &[0x40, 1],
+            &[0x20, 1, 9, 0],
+            &[0x20, 1, 0x77, 0, 0, 0, 0],
+            &[0x10, 5],
+        ] {
             assert_eq!(Fragment::decode(&Bytes::copy_from_slice(bytes)), None, "{bytes:x?}");
         }
     }

@@ -45,8 +45,12 @@ impl Report {
         let mut report = Self::default();
         for item in Options::read_list(&mut reader).ok()? {
             match item {
-                OptionItem::Option(RECEIVER_ADDRESS, value) => report.observed = Address::read_all(value).next(),
-                OptionItem::Option(ADDRESSES, value) => report.own = Address::read_all(value).collect(),
+                OptionItem::Option(RECEIVER_ADDRESS, value) => {
+                    report.observed = Address::read_all(value).next()
+                }
+                OptionItem::Option(ADDRESSES, value) => {
+                    report.own = Address::read_all(value).collect()
+                }
                 _ => {}
             }
         }
@@ -93,7 +97,8 @@ fn read_member(reader: &mut Reader<'_>) -> Option<Option<Member>> {
         }
         Err(_) => Options::new(reader.rest()),
     };
-    let addresses = options.find(ADDRESSES).map(|value| Address::read_all(value).collect()).unwrap_or_default();
+    let addresses =
+        options.find(ADDRESSES).map(|value| Address::read_all(value).collect()).unwrap_or_default();
     Some(match discriminator {
         Discriminator::Fingerprint(peer) => Some(Member { peer, age, addresses }),
         _ => None,
@@ -130,7 +135,9 @@ mod tests {
         let mut bytes = vec![0x0a, 0x08, 0x0d, 0x02, 127, 0, 0, 1, 0xb4, 0x90];
         bytes.extend([0x08, 0x0a, 0x03, 127, 0, 0, 1, 0x4b, 0x96, 0x00, 0x22, 0x21, 0x0f]);
         bytes.extend([5; 32]);
-        bytes.extend([0x00, 0x0f, 0x0a, 0x03, 127, 0, 0, 1, 0x4b, 0x96, 0x02, 127, 0, 0, 1, 0xb4, 0x90, 0x00]);
+        bytes.extend([
+            0x00, 0x0f, 0x0a, 0x03, 127, 0, 0, 1, 0x4b, 0x96, 0x02, 127, 0, 0, 1, 0xb4, 0x90, 0x00,
+        ]);
         let report = Report::decode(&bytes).unwrap();
         assert_eq!(report.observed, Some(address("127.0.0.1:46224", Origin::Observed)));
         assert_eq!(report.own, [address("127.0.0.1:19350", Origin::Relay)]);

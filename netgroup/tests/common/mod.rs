@@ -54,10 +54,15 @@ impl Host {
         let Program::Member(member) = &mut self.program else { return };
         while let Some(event) = member.node.poll_event() {
             match event {
-                NodeEvent::Group(GroupEvent::Stream { event: StreamEvent::Message(message), .. }) => {
+                NodeEvent::Group(GroupEvent::Stream {
+                    event: StreamEvent::Message(message),
+                    ..
+                }) => {
                     member.received.push(message);
                 }
-                NodeEvent::Group(GroupEvent::Stream { event: StreamEvent::Ended, .. }) => member.ended = true,
+                NodeEvent::Group(GroupEvent::Stream { event: StreamEvent::Ended, .. }) => {
+                    member.ended = true
+                }
                 _ => {}
             }
         }
@@ -95,7 +100,9 @@ impl RigNode for Host {
     }
 
     fn poll_transmit(&mut self, now: Instant, buf: &mut Vec<u8>) -> Option<(SocketAddr, usize)> {
-        self.endpoint.poll_transmit(now, buf).map(|transmit| (transmit.path.remote, transmit.segment_size))
+        self.endpoint
+            .poll_transmit(now, buf)
+            .map(|transmit| (transmit.path.remote, transmit.segment_size))
     }
 }
 
@@ -114,7 +121,8 @@ pub fn add_member(rig: &mut Rig<Host>, seed: u8) -> usize {
     let spec = GroupSpec::new("test", Capabilities::CHANNEL, 1).unwrap();
     let identity = Identity::peer(&mut StdRng::seed_from_u64(seed.into()));
     let liveness = Liveness { keepalive: Duration::from_secs(10), give_up: Duration::from_secs(8) };
-    let mut endpoint = Endpoint::new(Config { liveness, ..Config::default() }, identity, now, [seed; 32]);
+    let mut endpoint =
+        Endpoint::new(Config { liveness, ..Config::default() }, identity, now, [seed; 32]);
     let url = format!("rtmfp://{SERVER}/").parse().unwrap();
     let servers = vec![SERVER.parse().unwrap()];
     let mut node = Node::new(now, endpoint.peer_id(), url, servers, Vec::new(), spec, [seed; 32]);
@@ -148,7 +156,13 @@ impl Broadcast {
         let message = Delivery { kind, timestamp: index as u32 * 40, payload };
         let now = rig.now;
         let (member, endpoint) = rig.node(self.caster).member();
-        member.node.group().publish_message(now, &self.key, kind, message.timestamp, &message.payload);
+        member.node.group().publish_message(
+            now,
+            &self.key,
+            kind,
+            message.timestamp,
+            &message.payload,
+        );
         member.node.flush(now, endpoint);
         self.sent.push(message);
     }
@@ -162,12 +176,22 @@ impl Broadcast {
     }
 
     /// The member has every message from its first one on, but for what is still on its way.
-    pub fn assert_received(&self, rig: &mut Rig<Host>, member: usize, at_least: usize, late: usize) {
+    pub fn assert_received(
+        &self,
+        rig: &mut Rig<Host>,
+        member: usize,
+        at_least: usize,
+        late: usize,
+    ) {
         let received = &rig.node(member).member().0.received;
         assert!(received.len() >= at_least, "member {member} has {} messages", received.len());
         let first = self.sent.iter().position(|message| *message == received[0]).expect("was sent");
         for (index, message) in received.iter().enumerate() {
-            assert_eq!(self.sent[first + index], *message, "member {member}, message {index} from {first}");
+            assert_eq!(
+                self.sent[first + index],
+                *message,
+                "member {member}, message {index} from {first}"
+            );
         }
         let missing = self.sent.len() - first - received.len();
         assert!(missing <= late, "member {member} lacks the last {missing} messages");

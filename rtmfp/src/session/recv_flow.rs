@@ -138,7 +138,7 @@ impl RecvFlow {
 
     /// Once for each packet that held data of this flow, after its chunks.
     pub fn on_packet_end(&mut self) {
-        self.packets_since_ack += 1;
+        self.packets_since_ack = self.packets_since_ack.saturating_add(1);
         let due = if self.packets_since_ack >= 2 { AckDue::Now } else { AckDue::Soon };
         self.ack_due = self.ack_due.max(due);
     }
