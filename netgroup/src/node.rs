@@ -81,22 +81,21 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node that has not begun to connect. `servers` are the URL's addresses, `local` our own.
+    /// A node that has not begun to connect. `servers` are the URL's addresses.
     pub fn new(
         now: Instant,
         own: PeerId,
         url: ServerUrl,
         servers: Vec<SocketAddr>,
-        local: Vec<SocketAddr>,
         spec: GroupSpec,
         seed: [u8; 32],
     ) -> Self {
         let host = servers.first().map(|server| Address::new(*server, Origin::Relay));
-        let connection = Connection::new(url.clone(), servers.clone(), local.clone());
+        let connection = Connection::new(url.clone(), servers.clone(), Vec::new());
         Self {
             url,
             servers,
-            local,
+            local: Vec::new(),
             connection,
             server_channel: None,
             was_connected: false,
@@ -109,6 +108,12 @@ impl Node {
             events: VecDeque::new(),
             stats: NodeStats::default(),
         }
+    }
+
+    /// Our interface addresses, for peers on our own network; before [`Node::start`].
+    pub fn set_local_addresses(&mut self, local: Vec<SocketAddr>) {
+        self.connection = Connection::new(self.url.clone(), self.servers.clone(), local.clone());
+        self.local = local;
     }
 
     /// Begins to connect to the server.

@@ -125,7 +125,7 @@ pub fn add_member(rig: &mut Rig<Host>, seed: u8) -> usize {
         Endpoint::new(Config { liveness, ..Config::default() }, identity, now, [seed; 32]);
     let url = format!("rtmfp://{SERVER}/").parse().unwrap();
     let servers = vec![SERVER.parse().unwrap()];
-    let mut node = Node::new(now, endpoint.peer_id(), url, servers, Vec::new(), spec, [seed; 32]);
+    let mut node = Node::new(now, endpoint.peer_id(), url, servers, spec, [seed; 32]);
     node.start(now, &mut endpoint);
     let member = Member { node, received: Vec::new(), ended: false };
     let address = SocketAddr::from(([192, 0, 2, seed], 4000));
@@ -152,7 +152,7 @@ impl Broadcast {
     pub fn publish(&mut self, rig: &mut Rig<Host>, size: usize) {
         let index = self.sent.len();
         let payload: Bytes = (0..size).map(|at| (at * 7 + index) as u8).collect();
-        let kind = if index % 3 == 0 { 8 } else { 9 };
+        let kind = if index.is_multiple_of(3) { 8 } else { 9 };
         let message = Delivery { kind, timestamp: index as u32 * 40, payload };
         let now = rig.now;
         let (member, endpoint) = rig.node(self.caster).member();

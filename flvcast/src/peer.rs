@@ -1,0 +1,344 @@
+//! A member of a channel's group on a thread of its own: real sockets, a real clock.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::{Arc, Mutex},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use netgroup::{
+    Delivery, GroupEvent, GroupSpec, GroupStats, Node, NodeEvent, StreamEvent, StreamStats,
+    wire::{StreamKey, StreamParameters},
+};
+use rand::Rng;
+use rtmfp::{
+    Config, Endpoint, Event, Liveness, ServerUrl,
+    crypto::{Identity, PeerId},
+    net::{App, Driver, Remote},
+};
+
+use crate::{
+    Error,
+    flv::{Tag, TagKind},
+};
+
+/// Neighbours are noticed to be gone after this, so that others take their place soon.
+const LIVENESS: Liveness =
+    Liveness { keepalive: Duration::from_secs(5), give_up: Duration::from_secs(8) };
+/// How often figures are made.
+const STATS_PERIOD: Duration = Duration::from_millis(500);
+/// RTMP data in AMF3 form: a format byte, then AMF0. What `NetStream.send` makes.
+const DATA_AMF3: u8 = 0x0f;
+/// If another publication of our stream plays while ours has been silent this long, we change.
+const SWITCH_AFTER: Duration = Duration::from_secs(2);
+
+/// Where and as what to join.
+#[derive(Debug, Clone)]
+pub struct PeerConfig {
+    /// The rendezvous server.
+    pub server: ServerUrl,
+    /// The channel's group.
+    pub group: GroupSpec,
+    /// The stream's name in the group.
+    pub stream: String,
+    /// Publish it, or watch it.
+    pub publishes: bool,
+}
+
+/// What a peer tells.
+#[derive(Debug)]
+pub enum PeerEvent {
+    /// The server accepted us.
+    Connected,
+    /// The server did not.
+    Failed(String),
+    /// The stream was found.
+    Found,
+    /// The next tag.
+    Tag(Tag),
+    /// The broadcast is over.
+    Ended,
+}
+
+/// Figures of a peer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PeerStats {
+    /// Of the group.
+    pub group: GroupStats,
+    /// Of the stream.
+    pub stream: StreamStats,
+    /// UDP payload bytes sent, all told.
+    pub udp_sent: u64,
+}
+
+/// What other threads may ask of a peer.
+#[derive(Debug)]
+enum Command {
+    Publish(Tag),
+    Finish,
+}
+
+/// A running peer.
+#[derive(Debug)]
+pub struct Peer {
+    remote: Remote<Command>,
+    stats: Arc<Mutex<PeerStats>>,
+    id: PeerId,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl Peer {
+    /// Joins; `on_event` is called on the peer's thread and must not block.
+    pub fn start(
+        config: PeerConfig,
+        on_event: impl FnMut(PeerEvent) + Send + 'static,
+    ) -> Result<Self, Error> {
+        let servers = config
+            .server
+            .resolve()
+            .map_err(|error| Error::Resolve(config.server.host().to_owned(), error))?;
+        let now = Instant::now();
+        let mut rng = rand::rng();
+        let identity = Identity::peer(&mut rng);
+        let id = identity.peer_id();
+        let [seed, group_seed] = std::array::from_fn(|_| {
+            let mut seed = [0; 32];
+            rng.fill_bytes(&mut seed);
+            seed
+        });
+        let endpoint =
+            Endpoint::new(Config { liveness: LIVENESS, ..Config::default() }, identity, now, seed);
+        let stats = Arc::new(Mutex::new(PeerStats::default()));
+        let interfaces = local_interfaces(&servers);
+        let app = PeerApp {
+            node: Node::new(now, id, config.server, servers, config.group, group_seed),
+            stream: config.stream,
+            publishes: config.publishes,
+            publication: None,
+            playing: None,
+            on_event: Box::new(on_event),
+            stats: stats.clone(),
+            stats_at: now,
+        };
+        let (mut driver, remote) = bind(endpoint, app)?;
+        let ports = driver.local_addresses();
+        let (app, endpoint) = driver.parts();
+        app.node.set_local_addresses(with_ports(&interfaces, &ports));
+        app.begin(now, endpoint);
+        let thread = std::thread::Builder::new()
+            .name("peer".into())
+            .spawn(move || driver.run().map(|_| ()))?;
+        Ok(Self { remote, stats, id, thread })
+    }
+
+    /// Our fingerprint.
+    pub fn id(&self) -> PeerId {
+        self.id
+    }
+
+    /// Publishes a tag. False when the peer has stopped.
+    pub fn publish(&self, tag: Tag) -> bool {
+        self.remote.send(Command::Publish(tag)).is_ok()
+    }
+
+    /// Ends the broadcast; neighbours are told.
+    pub fn finish(&self) {
+        let _ = self.remote.send(Command::Finish);
+    }
+
+    /// The latest figures.
+    pub fn stats(&self) -> PeerStats {
+        self.stats.lock().map(|stats| *stats).unwrap_or_default()
+    }
+
+    /// Something that reads the latest figures from elsewhere.
+    pub fn stats_reader(&self) -> impl Fn() -> PeerStats + Send + Sync + 'static {
+        let stats = self.stats.clone();
+        move || stats.lock().map(|stats| *stats).unwrap_or_default()
+    }
+
+    /// Says goodbye to all neighbours and waits until that is done.
+    pub fn stop(self) {
+        let _ = self.remote.stop();
+        let _ = self.thread.join();
+    }
+}
+
+struct PeerApp {
+    node: Node,
+    stream: String,
+    publishes: bool,
+    publication: Option<StreamKey>,
+    /// The publication being played, and when it last gave something.
+    playing: Option<(StreamKey, Instant)>,
+    on_event: Box<dyn FnMut(PeerEvent) + Send>,
+    stats: Arc<Mutex<PeerStats>>,
+    stats_at: Instant,
+}
+
+impl PeerApp {
+    fn begin(&mut self, now: Instant, endpoint: &mut Endpoint) {
+        if self.publishes {
+            let parameters = StreamParameters::default();
+            self.publication = Some(self.node.group().publish(now, &self.stream, parameters));
+        } else {
+            self.node.group().subscribe(&self.stream);
+        }
+        self.node.start(now, endpoint);
+    }
+
+    fn drain(&mut self, now: Instant) {
+        while let Some(event) = self.node.poll_event() {
+            match event {
+                NodeEvent::Connected => (self.on_event)(PeerEvent::Connected),
+                NodeEvent::Failed(why) => (self.on_event)(PeerEvent::Failed(why)),
+                NodeEvent::ServerLost => {
+                    log::warn!("the server is gone; trying it again, neighbours stay")
+                }
+                NodeEvent::Group(event) => self.on_group(now, event),
+            }
+        }
+    }
+
+    fn on_group(&mut self, now: Instant, event: GroupEvent) {
+        match event {
+            GroupEvent::NeighborConnected(peer) => log::info!("neighbour {peer:?} connected"),
+            GroupEvent::NeighborDisconnected(peer) => log::info!("neighbour {peer:?} is gone"),
+            GroupEvent::StreamFound { key, .. } => {
+                log::info!("stream {key:?} found");
+                (self.on_event)(PeerEvent::Found);
+            }
+            GroupEvent::Stream { key, event } => {
+                if !self.is_playing(now, key) {
+                    return;
+                }
+                match event {
+                    StreamEvent::Message(message) => {
+                        if let Some(tag) = to_tag(message) {
+                            (self.on_event)(PeerEvent::Tag(tag));
+                        }
+                    }
+                    StreamEvent::Ended => (self.on_event)(PeerEvent::Ended),
+                }
+            }
+        }
+    }
+
+    /// A caster that starts again makes a new publication of the same name.
+    fn is_playing(&mut self, now: Instant, key: StreamKey) -> bool {
+        match &mut self.playing {
+            Some((playing, last)) if *playing == key => *last = now,
+            Some((_, last)) if now.saturating_duration_since(*last) < SWITCH_AFTER => return false,
+            slot => *slot = Some((key, now)),
+        }
+        true
+    }
+
+    fn update_stats(&mut self, now: Instant, endpoint: &Endpoint) {
+        self.stats_at = now + STATS_PERIOD;
+        let key = self.publication.or(self.playing.map(|(key, _)| key));
+        let group = self.node.group();
+        let stats = PeerStats {
+            group: group.stats(),
+            stream: key.and_then(|key| group.stream_stats(&key)).unwrap_or_default(),
+            udp_sent: endpoint.stats().bytes_sent,
+        };
+        if let Ok(mut shared) = self.stats.lock() {
+            *shared = stats;
+        }
+    }
+}
+
+impl App for PeerApp {
+    type Command = Command;
+
+    fn on_event(&mut self, now: Instant, endpoint: &mut Endpoint, event: Event) {
+        self.node.on_event(now, endpoint, event);
+        self.drain(now);
+    }
+
+    fn on_command(&mut self, now: Instant, endpoint: &mut Endpoint, command: Command) {
+        let Some(key) = self.publication else { return };
+        match command {
+            Command::Publish(tag) => {
+                let (kind, payload) = to_message(&tag);
+                self.node.group().publish_message(now, &key, kind, tag.timestamp, &payload);
+            }
+            Command::Finish => self.node.group().unpublish(&key),
+        }
+        self.node.flush(now, endpoint);
+        self.drain(now);
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        Some(self.node.poll_timeout().min(self.stats_at))
+    }
+
+    fn on_timeout(&mut self, now: Instant, endpoint: &mut Endpoint) {
+        if self.node.poll_timeout() <= now {
+            self.node.handle_timeout(now, endpoint);
+            self.drain(now);
+        }
+        if self.stats_at <= now {
+            self.update_stats(now, endpoint);
+        }
+    }
+}
+
+/// Data goes as `NetStream.send` would send it.
+fn to_message(tag: &Tag) -> (u8, Bytes) {
+    match tag.kind {
+        TagKind::Script => (DATA_AMF3, [&[0], &tag.payload[..]].concat().into()),
+        kind => (kind as u8, tag.payload.clone()),
+    }
+}
+
+fn to_tag(message: Delivery) -> Option<Tag> {
+    let Delivery { kind, timestamp, payload } = message;
+    if kind == DATA_AMF3 {
+        let payload = payload.slice(payload.len().min(1)..);
+        return Some(Tag { kind: TagKind::Script, timestamp, payload });
+    }
+    Some(Tag { kind: TagKind::from_code(kind)?, timestamp, payload })
+}
+
+/// A socket for each address family that the machine has.
+fn bind(endpoint: Endpoint, app: PeerApp) -> io::Result<(Driver<PeerApp>, Remote<Command>)> {
+    let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    let v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
+    let has_v6 = std::net::UdpSocket::bind(v6).is_ok();
+    let addresses = if has_v6 { vec![v4, v6] } else { vec![v4] };
+    Driver::bind(&addresses, endpoint, app)
+}
+
+/// The addresses of our interfaces that lead to the servers; no datagram is sent to find out.
+fn local_interfaces(servers: &[SocketAddr]) -> Vec<IpAddr> {
+    let mut interfaces = Vec::new();
+    for server in servers {
+        let any: IpAddr = if server.is_ipv4() {
+            Ipv4Addr::UNSPECIFIED.into()
+        } else {
+            Ipv6Addr::UNSPECIFIED.into()
+        };
+        let Ok(probe) = std::net::UdpSocket::bind((any, 0)) else { continue };
+        if probe.connect(server).is_ok()
+            && let Ok(local) = probe.local_addr()
+            && !local.ip().is_loopback()
+            && !interfaces.contains(&local.ip())
+        {
+            interfaces.push(local.ip());
+        }
+    }
+    interfaces
+}
+
+/// Interface addresses with the port of the socket of their family.
+fn with_ports(interfaces: &[IpAddr], sockets: &[SocketAddr]) -> Vec<SocketAddr> {
+    let port_for = |ip: &IpAddr| {
+        sockets.iter().find(|socket| socket.is_ipv4() == ip.is_ipv4()).map(SocketAddr::port)
+    };
+    interfaces.iter().filter_map(|ip| Some(SocketAddr::new(*ip, port_for(ip)?))).collect()
+}

@@ -1,0 +1,40 @@
+//! Stopping: Ctrl-C, a time limit, or somebody else's word.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// Set once, seen by all clones.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    is_set: Arc<AtomicBool>,
+    deadline: Option<Instant>,
+}
+
+impl Stop {
+    /// Set by Ctrl-C and termination, and after `limit`.
+    pub fn on_signals(limit: Option<Duration>) -> Self {
+        let stop =
+            Self { is_set: Arc::default(), deadline: limit.map(|limit| Instant::now() + limit) };
+        let flag = stop.is_set.clone();
+        if let Err(error) = ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed)) {
+            log::warn!("Ctrl-C will not stop cleanly: {error}");
+        }
+        stop
+    }
+
+    /// Whether it is time to stop.
+    pub fn is_set(&self) -> bool {
+        self.is_set.load(Ordering::Relaxed)
+            || self.deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
+
+    /// Stops all.
+    pub fn set(&self) {
+        self.is_set.store(true, Ordering::Relaxed);
+    }
+}
