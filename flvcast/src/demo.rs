@@ -56,9 +56,10 @@ impl Ledger {
         self.entries.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
     }
 
-    fn find(&self, tag: &Tag) -> Option<u64> {
-        let at = self.entries.iter().rposition(|(cast, _)| cast == tag)?;
-        Some(self.first + at as u64)
+    /// The numbers that this tag may have; headers are repeated, so there may be several.
+    fn find(&self, tag: &Tag) -> Vec<u64> {
+        let equal = self.entries.iter().enumerate().filter(|(_, (cast, _))| cast == tag);
+        equal.map(|(at, _)| self.first + at as u64).collect()
     }
 
     fn end(&self) -> u64 {
@@ -70,8 +71,8 @@ impl Ledger {
 struct Viewer {
     peer: Peer,
     events: Receiver<PeerEvent>,
-    /// The number of the next tag it should get, from its first on.
-    next: Option<u64>,
+    /// Which number its next tag may have: one, once its place in the broadcast is clear.
+    next: Option<Vec<u64>>,
     wrong: Option<String>,
     delay_ms: Arc<AtomicU64>,
 }
@@ -80,18 +81,27 @@ const NO_DELAY: u64 = u64::MAX;
 
 impl Viewer {
     fn check(&mut self, tag: &Tag, ledger: &Ledger) {
-        let number = self.next.or_else(|| ledger.find(tag));
-        let expected = number.and_then(|number| ledger.get(number));
-        match (number, expected) {
-            (Some(number), Some((cast, at))) if cast == tag => {
-                self.next = Some(number + 1);
-                self.delay_ms.store(at.elapsed().as_millis() as u64, Ordering::Relaxed);
+        let numbers = self.next.take().unwrap_or_else(|| ledger.find(tag));
+        let (mut next, mut sent) = (Vec::new(), None);
+        for number in numbers {
+            if let Some((_, at)) = ledger.get(number).filter(|(cast, _)| cast == tag) {
+                next.push(number + 1);
+                sent = Some(*at);
             }
-            _ => {
-                let what = format!("tag {number:?} at {} ms is not what was cast", tag.timestamp);
+        }
+        match sent {
+            Some(at) => self.delay_ms.store(at.elapsed().as_millis() as u64, Ordering::Relaxed),
+            None => {
+                let what = format!("a tag at {} ms is not the one that was cast next", tag.timestamp);
                 self.wrong.get_or_insert(what);
             }
         }
+        self.next = Some(next);
+    }
+
+    /// How many tags of the broadcast it has not got; nothing if it got none at all.
+    fn lag(&self, end: u64) -> Option<u64> {
+        self.next.as_ref()?.iter().map(|next| end - next).min()
     }
 }
 
@@ -219,7 +229,7 @@ impl Demo {
     fn settle(&mut self) {
         let until = Instant::now() + SETTLE;
         let end = self.ledger.end();
-        while Instant::now() < until && self.viewers.iter().any(|viewer| viewer.next != Some(end)) {
+        while Instant::now() < until && self.viewers.iter().any(|viewer| viewer.lag(end) != Some(0)) {
             std::thread::sleep(TICK);
             self.take_viewers_tags();
         }
@@ -247,7 +257,7 @@ impl Demo {
     fn verdict(&self) -> Result<(), Error> {
         for (index, viewer) in self.viewers.iter().enumerate() {
             let name = format!("viewer {}", index + 1);
-            let missing = viewer.next.map(|next| self.ledger.end() - next);
+            let missing = viewer.lag(self.ledger.end());
             let complaint = match (&viewer.wrong, missing) {
                 (Some(wrong), _) => wrong.clone(),
                 (None, None) => "got nothing".into(),

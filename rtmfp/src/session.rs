@@ -243,8 +243,7 @@ impl Session {
     pub fn has_work(&mut self, now: Instant) -> bool {
         !self.control.is_empty()
             || self.life.has_work(now)
-            || self.receiver.has_work(now)
-            || (self.is_open() && self.sender.has_work(now))
+            || (self.is_open() && (self.receiver.has_work(now) || self.sender.has_work(now)))
     }
 
     /// Appends one sealed packet to `out`. Returns its size, or nothing when there is nothing to
