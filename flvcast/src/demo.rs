@@ -92,7 +92,8 @@ impl Viewer {
         match sent {
             Some(at) => self.delay_ms.store(at.elapsed().as_millis() as u64, Ordering::Relaxed),
             None => {
-                let what = format!("a tag at {} ms is not the one that was cast next", tag.timestamp);
+                let what =
+                    format!("a tag at {} ms is not the one that was cast next", tag.timestamp);
                 self.wrong.get_or_insert(what);
             }
         }
@@ -229,7 +230,8 @@ impl Demo {
     fn settle(&mut self) {
         let until = Instant::now() + SETTLE;
         let end = self.ledger.end();
-        while Instant::now() < until && self.viewers.iter().any(|viewer| viewer.lag(end) != Some(0)) {
+        while Instant::now() < until && self.viewers.iter().any(|viewer| viewer.lag(end) != Some(0))
+        {
             std::thread::sleep(TICK);
             self.take_viewers_tags();
         }

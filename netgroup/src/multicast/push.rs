@@ -14,7 +14,7 @@ const STALL: Duration = Duration::from_millis(700);
 /// A failed pusher is not asked for the same residue again before this.
 const COOL_DOWN: Duration = Duration::from_secs(4);
 /// How often load is moved from the neighbour with most to the one with least.
-const REBALANCE: Duration = Duration::from_secs(2);
+const REBALANCE: Duration = Duration::from_millis(500);
 
 /// Which residue a fragment belongs to.
 pub(super) fn residue(id: u64) -> usize {

@@ -1,0 +1,32 @@
+//! The demonstration, in a real browser.
+
+use std::time::Duration;
+
+use tests::{
+    Process,
+    browser::{Page, wait_for},
+};
+
+#[test]
+fn the_film_plays_in_chromium() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let http = format!("127.0.0.1:{port}");
+    let mut demo = Process::start("flvcast", &["demo", "--http", &http]);
+    let line = demo.line(Duration::from_secs(3)).expect("says where to look within 3 s");
+    assert!(line.contains(&http), "{line}");
+    let mut page = Page::open(&format!("http://{http}/"));
+    let mut time = || page.evaluate("document.getElementById('film').currentTime").as_f64();
+    let began = wait_for(Duration::from_secs(30), || time().filter(|at| *at > 0.5))
+        .expect("the film begins");
+    let goes_on = wait_for(Duration::from_secs(20), || time().filter(|at| *at > began + 5.0));
+    assert!(goes_on.is_some(), "the film stands still at {:?}", time());
+    assert_eq!(page.evaluate("document.getElementById('status').textContent"), "live");
+    assert_eq!(page.evaluate("document.querySelectorAll('#viewers tr').length"), 3);
+    assert!(page.evaluate("document.getElementById('film').videoWidth").as_f64() == Some(640.0));
+    if let Some(path) = std::env::var_os("SCREENSHOT") {
+        std::fs::write(path, page.screenshot()).unwrap();
+    }
+    drop(page);
+    demo.interrupt();
+    assert_eq!(demo.wait(Duration::from_secs(20)), 0, "{}", demo.stderr());
+}
