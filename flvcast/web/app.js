@@ -1,5 +1,6 @@
 "use strict";
 const SECONDS = 120;
+const HEIGHT = 150;
 const byId = (id) => document.getElementById(id);
 const show = (id, text) => { byId(id).textContent = text; };
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
@@ -28,13 +29,13 @@ function chart(id, series) {
   const axis = { stroke: style("--dim"), grid: { stroke: style("--line"), width: 1 }, ticks: { show: false } };
   const box = byId(id);
   const options = {
-    width: box.clientWidth || 400, height: 170, legend: { show: false }, cursor: { show: false },
+    width: box.clientWidth || 400, height: HEIGHT, legend: { show: false }, cursor: { show: false },
     axes: [{ ...axis, values: (_, ticks) => ticks.map((tick) => `${Math.round(tick)} s`) }, { ...axis, size: 56 }],
-    scales: { x: { time: false, range: [-SECONDS, 0] }, y: { range: (_, low, high) => [0, Math.max(high * 1.15, 10)] } },
+    scales: { x: { time: false, range: (_, first) => [Math.min(first ?? 0, -30), 0] }, y: { range: (_, low, high) => [0, Math.max(high * 1.15, 10)] } },
     series: [{}, ...series],
   };
   const plot = new uPlot(options, [[], ...series.map(() => [])], box);
-  addEventListener("resize", () => plot.setSize({ width: box.clientWidth, height: 170 }));
+  addEventListener("resize", () => plot.setSize({ width: box.clientWidth, height: HEIGHT }));
   return plot;
 }
 const line = (colour, fill) => ({ stroke: style(colour), width: 2, fill: fill && style(colour).trim() + "33", points: { show: false } });
