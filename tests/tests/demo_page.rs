@@ -7,6 +7,17 @@ use tests::{
     browser::{Page, wait_for},
 };
 
+/// The film is FLV over HTTP that players take.
+fn check_with_ffmpeg(http: &str) {
+    let url = format!("http://{http}/demo.flv");
+    let mut ffmpeg = Process::spawn(
+        std::process::Command::new("ffmpeg")
+            .args(["-v", "error", "-t", "3", "-i", &url, "-f", "null", "-"]),
+    );
+    assert_eq!(ffmpeg.wait(Duration::from_secs(20)), 0, "{}", ffmpeg.stderr());
+    assert_eq!(ffmpeg.stderr(), "", "ffmpeg decodes without complaint");
+}
+
 #[test]
 fn the_film_plays_in_chromium() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -23,6 +34,7 @@ fn the_film_plays_in_chromium() {
     assert_eq!(page.evaluate("document.getElementById('status').textContent"), "live");
     assert_eq!(page.evaluate("document.querySelectorAll('#viewers tr').length"), 3);
     assert!(page.evaluate("document.getElementById('film').videoWidth").as_f64() == Some(640.0));
+    check_with_ffmpeg(&http);
     if let Some(path) = std::env::var_os("SCREENSHOT") {
         std::fs::write(path, page.screenshot()).unwrap();
     }

@@ -1,0 +1,97 @@
+//! Reading captures: pcap files of UDP over IPv4 or IPv6, and the keys that go with them.
+
+use std::net::{IpAddr, SocketAddr};
+
+use rtmfp::{crypto::PacketKeys, wire::Reader};
+
+/// One UDP datagram of a capture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Captured {
+    /// Sender.
+    pub from: SocketAddr,
+    /// Receiver.
+    pub to: SocketAddr,
+    /// UDP payload.
+    pub payload: Vec<u8>,
+}
+
+/// All UDP datagrams of a pcap file (Ethernet, loopback or raw IP; either byte order); what is no
+/// UDP is passed over, and a file that is no pcap has none.
+pub fn read_pcap(bytes: &[u8]) -> Vec<Captured> {
+    let mut reader = Reader::new(bytes);
+    let Ok(header) = reader.array::<24>() else { return Vec::new() };
+    let is_little = match header[..4] {
+        [0xd4, 0xc3, 0xb2, 0xa1] | [0x4d, 0x3c, 0xb2, 0xa1] => true,
+        [0xa1, 0xb2, 0xc3, 0xd4] | [0xa1, 0xb2, 0x3c, 0x4d] => false,
+        _ => return Vec::new(),
+    };
+    let number = |bytes: [u8; 4]| {
+        if is_little { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) }
+    };
+    let link = number([header[20], header[21], header[22], header[23]]);
+    let mut datagrams = Vec::new();
+    while let Ok(record) = reader.array::<16>() {
+        let length = number([record[8], record[9], record[10], record[11]]);
+        let Ok(frame) = reader.bytes(length as usize) else { break };
+        datagrams.extend(read_frame(link, frame));
+    }
+    datagrams
+}
+
+fn read_frame(link: u32, frame: &[u8]) -> Option<Captured> {
+    const NULL: u32 = 0;
+    const ETHERNET: u32 = 1;
+    const RAW: u32 = 101;
+    const LINUX_COOKED: u32 = 113;
+    let packet = match link {
+        NULL => frame.get(4..)?,
+        ETHERNET => frame.get(14..)?,
+        RAW => frame,
+        LINUX_COOKED => frame.get(16..)?,
+        _ => return None,
+    };
+    const UDP: u8 = 17;
+    let (from, to, udp): (IpAddr, IpAddr, _) = match packet.first()? >> 4 {
+        4 => {
+            let header = usize::from(packet[0] & 0x0f) * 4;
+            let address = |at: usize| Some(IpAddr::from(*packet.get(at..)?.first_chunk::<4>()?));
+            (*packet.get(9)? == UDP).then_some(())?;
+            (address(12)?, address(16)?, packet.get(header..)?)
+        }
+        6 => {
+            let address = |at: usize| Some(IpAddr::from(*packet.get(at..)?.first_chunk::<16>()?));
+            (*packet.get(6)? == UDP).then_some(())?;
+            (address(8)?, address(24)?, packet.get(40..)?)
+        }
+        _ => return None,
+    };
+    let mut reader = Reader::new(udp);
+    let (from_port, to_port, length) = (reader.u16().ok()?, reader.u16().ok()?, reader.u16().ok()?);
+    reader.u16().ok()?;
+    let payload = reader.bytes(usize::from(length).checked_sub(8)?).ok()?.to_vec();
+    Some(Captured {
+        from: SocketAddr::new(from, from_port),
+        to: SocketAddr::new(to, to_port),
+        payload,
+    })
+}
+
+/// Keys of a key log: one AES-128 key in hex a line, the default key before them.
+pub fn read_keys(text: &str) -> Vec<PacketKeys> {
+    let parse = |line: &str| {
+        let mut key = [0; 16];
+        for (index, byte) in key.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(line.get(2 * index..2 * index + 2)?, 16).ok()?;
+        }
+        Some(PacketKeys::new(&key, &key))
+    };
+    std::iter::once(PacketKeys::default()).chain(text.lines().filter_map(parse)).collect()
+}
+
+/// Opens a datagram with the first key that fits; the plain packet from its flags byte on.
+pub fn open(keys: &[PacketKeys], datagram: &[u8]) -> Option<Vec<u8>> {
+    keys.iter().find_map(|keys| {
+        let mut copy = datagram.to_vec();
+        keys.open(&mut copy).ok().map(<[u8]>::to_vec)
+    })
+}

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Installs what the tests need, then checks and tests everything. Needs Rust; on Debian and its
+# relatives it installs Chromium and ffmpeg itself.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+say() { printf '\n== %s\n' "$*"; }
+
+install_missing() {
+  local missing=()
+  command -v chromium >/dev/null || missing+=(chromium)
+  command -v ffmpeg >/dev/null || missing+=(ffmpeg)
+  command -v cc >/dev/null || missing+=(gcc libc6-dev)
+  [ ${#missing[@]} -eq 0 ] && return
+  command -v apt-get >/dev/null || { echo "please install: ${missing[*]}" >&2; exit 1; }
+  say "installing ${missing[*]}"
+  local root=()
+  [ "$(id -u)" -eq 0 ] || root=(sudo)
+  "${root[@]}" apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive "${root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# As a library, rtmfp must not pull in what only the server or the web needs.
+check_core_dependencies() {
+  local tree
+  tree=$(cargo tree -p rtmfp --no-default-features --edges normal --prefix none)
+  if grep -E '^(mio|quinn-udp|socket2|tokio|axum|clap|toml|serde) ' <<<"$tree"; then
+    echo "the rtmfp core pulls in the crates above" >&2
+    exit 1
+  fi
+}
+
+install_missing
+say "formatting"
+cargo fmt --all --check
+say "lints"
+cargo clippy --workspace --all-targets --quiet -- -D warnings
+cargo clippy -p rtmfp --no-default-features --quiet -- -D warnings
+say "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+say "dependencies of the core"
+check_core_dependencies
+say "building"
+cargo build --workspace --quiet
+say "tests"
+cargo test --workspace --quiet
