@@ -23,6 +23,8 @@ use crate::{
 
 const TICK: Duration = Duration::from_millis(100);
 const PROGRESS: Duration = Duration::from_secs(10);
+/// Whoever waits for a broadcast wants to know soon that there is none.
+const FIRST_PROGRESS: Duration = Duration::from_secs(4);
 
 /// What to watch, and where to show it.
 #[derive(Debug, Clone)]
@@ -93,7 +95,7 @@ impl Show {
         peer: &Peer,
         stop: &Stop,
     ) -> End {
-        let mut progress_at = Instant::now() + PROGRESS;
+        let mut progress_at = Instant::now() + FIRST_PROGRESS;
         while !stop.is_set() {
             match events.recv_timeout(TICK) {
                 Ok(PeerEvent::Tag(tag)) => {
