@@ -112,10 +112,9 @@ impl<A: App> Driver<A> {
     /// Waits for datagrams, commands or time, and takes in what came.
     fn wait(&mut self, events: &mut Events, limit: Option<Instant>) -> io::Result<()> {
         let deadlines = [self.endpoint.poll_timeout(), self.app.poll_timeout(), limit];
-        let timeout = deadlines.into_iter().flatten().min().map(|at| {
-            // mio rounds down to milliseconds; a little late beats spinning.
-            at.saturating_duration_since(Instant::now()) + Duration::from_micros(200)
-        });
+        // mio rounds up to milliseconds: late by less than that, never early.
+        let next = deadlines.into_iter().flatten().min();
+        let timeout = next.map(|at| at.saturating_duration_since(Instant::now()));
         match self.poll.poll(events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             other => other?,
