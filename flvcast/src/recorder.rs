@@ -8,13 +8,32 @@ use crate::{
 /// Without any picture by then, sound alone will do.
 const AUDIO_ONLY_AFTER: u32 = 2000;
 
-/// Turns tags into bytes of one FLV; its timestamps begin at 0.
+/// A broadcast whose time leaps back further than this has begun anew.
+const MAX_BACK: u32 = 1000;
+/// Or ahead further than this.
+const MAX_AHEAD: u32 = 10_000;
+/// Between the last tag of one broadcast and the first of the next.
+const GAP: u32 = 40;
+
+/// Turns tags into bytes of one FLV; its timestamps begin at 0 and go on when the caster begins
+/// anew.
 #[derive(Debug, Default)]
 pub struct Recorder {
     headers: StreamHeaders,
-    base: Option<u32>,
+    is_begun: bool,
+    /// What the tags' time is shifted by; nothing while a key frame is waited for.
+    base: Option<Base>,
+    last_in: u32,
+    last_out: u32,
     first_seen: Option<u32>,
     has_video: bool,
+}
+
+/// The tag time `from` is the file's time `at`.
+#[derive(Debug, Clone, Copy)]
+struct Base {
+    from: u32,
+    at: u32,
 }
 
 impl Recorder {
@@ -27,15 +46,20 @@ impl Recorder {
     pub fn push(&mut self, tag: &Tag, out: &mut Vec<u8>) {
         let is_repeated = self.headers.is_repeated(tag);
         let is_header = self.headers.note(tag);
-        let Some(base) = self.base else {
-            if !is_header && self.may_start(tag) {
-                self.start(tag, out);
-            }
-            return;
-        };
-        if !is_repeated {
-            put_tag(out, &rebase(tag, base));
+        if self.base.is_some() && self.is_leap(tag.timestamp) {
+            self.base = None;
+            self.first_seen = None;
         }
+        if self.base.is_none() && !is_header && self.may_start(tag) {
+            self.start(tag, out);
+        } else if self.base.is_some() && !is_repeated {
+            self.put(tag, out);
+        }
+    }
+
+    fn is_leap(&self, timestamp: u32) -> bool {
+        timestamp.saturating_add(MAX_BACK) < self.last_in
+            || timestamp > self.last_in.saturating_add(MAX_AHEAD)
     }
 
     fn may_start(&mut self, tag: &Tag) -> bool {
@@ -46,18 +70,26 @@ impl Recorder {
     }
 
     fn start(&mut self, tag: &Tag, out: &mut Vec<u8>) {
-        self.base = Some(tag.timestamp);
-        out.extend_from_slice(&file_header());
-        for header in self.headers.tags() {
-            put_tag(out, &Tag { timestamp: 0, ..header.clone() });
+        let at = if self.is_begun { self.last_out + GAP } else { 0 };
+        if !std::mem::replace(&mut self.is_begun, true) {
+            out.extend_from_slice(&file_header());
         }
-        put_tag(out, &rebase(tag, tag.timestamp));
+        for header in self.headers.tags() {
+            put_tag(out, &Tag { timestamp: at, ..header.clone() });
+        }
+        self.base = Some(Base { from: tag.timestamp, at });
+        self.last_in = tag.timestamp;
+        self.put(tag, out);
     }
-}
 
-/// A sound may belong just before the picture it follows.
-fn rebase(tag: &Tag, base: u32) -> Tag {
-    Tag { timestamp: tag.timestamp.saturating_sub(base), ..tag.clone() }
+    fn put(&mut self, tag: &Tag, out: &mut Vec<u8>) {
+        let Some(base) = self.base else { return };
+        // A sound may belong just before the picture that it follows.
+        let timestamp = tag.timestamp.saturating_sub(base.from).saturating_add(base.at);
+        self.last_in = self.last_in.max(tag.timestamp);
+        self.last_out = self.last_out.max(timestamp);
+        put_tag(out, &Tag { timestamp, ..tag.clone() });
+    }
 }
 
 #[cfg(test)]
@@ -67,6 +99,25 @@ mod tests {
 
     fn tag(kind: TagKind, timestamp: u32, payload: &[u8]) -> Tag {
         Tag { kind, timestamp, payload: bytes::Bytes::copy_from_slice(payload) }
+    }
+
+    #[test]
+    fn a_broadcast_that_begins_anew_goes_on_in_time() {
+        let (key, inter) = ([0x12, 1, 2], [0x22, 1, 3]);
+        let tags = [
+            tag(TagKind::Video, 90_000, &key),
+            tag(TagKind::Video, 90_040, &inter),
+            tag(TagKind::Video, 0, &inter),
+            tag(TagKind::Video, 40, &key),
+            tag(TagKind::Video, 80, &inter),
+        ];
+        let (mut recorder, mut out) = (Recorder::default(), Vec::new());
+        tags.iter().for_each(|tag| recorder.push(tag, &mut out));
+        let mut demuxer = Demuxer::default();
+        demuxer.push(&out);
+        let read: Vec<_> =
+            std::iter::from_fn(|| demuxer.next_tag().unwrap()).map(|tag| tag.timestamp).collect();
+        assert_eq!(read, [0, 40, 80, 120]);
     }
 
     #[test]
