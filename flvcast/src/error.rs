@@ -63,7 +63,7 @@ pub enum Error {
 
 fn saved(kept: u64) -> String {
     match kept {
-        0 => "nothing was kept".into(),
+        0 => "nothing was kept; check the folder, its rights and its free space".into(),
         kept => format!("the first {kept} bytes were kept and can be played"),
     }
 }

@@ -40,11 +40,11 @@ impl ServerConfig {
         let text =
             std::fs::read_to_string(path).map_err(|error| ConfigError::Read(path.into(), error))?;
         toml::from_str(&text).map_err(|error| {
-            let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);
-            ConfigError::Parse(
-                path.into(),
-                format!("line {line}: {}", error.message().replace('\n', ", ")),
-            )
+            let number = error.span().map_or(0, |span| text[..span.start].matches('\n').count());
+            let line = text.lines().nth(number).unwrap_or_default().trim();
+            let what = error.message().replace('\n', ", ");
+            let place = format!("line {}, '{line}': {what}", number + 1);
+            ConfigError::Parse(path.into(), place)
         })
     }
 
