@@ -34,6 +34,9 @@ const OPTIONS_PRESENT: u8 = 0x80;
 const ABANDON: u8 = 0x02;
 const FINAL: u8 = 0x01;
 
+/// No flow gets this far; refusing more lets numbers be added to without care.
+const MAX_SEQUENCE: u64 = u64::MAX >> 2;
+
 /// The flags byte, decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct DataFlags(u8);
@@ -96,7 +99,7 @@ impl<'a> UserData<'a> {
         let sequence = reader.vlu()?;
         let offset = reader.vlu()?;
         let abandoned = flags.0 & ABANDON != 0;
-        if sequence == 0 || (offset == 0 && !abandoned) {
+        if sequence == 0 || sequence > MAX_SEQUENCE || (offset == 0 && !abandoned) {
             return Err(Malformed);
         }
         let forward_sequence = sequence.checked_sub(offset).ok_or(Malformed)?;
