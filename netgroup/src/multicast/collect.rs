@@ -31,6 +31,12 @@ impl Collecting {
         self.floor
     }
 
+    /// Nothing came of what was looked for, though there is something else.
+    pub fn is_fruitless(&self, now: Instant, store: &Store) -> bool {
+        let is_overdue = now.saturating_duration_since(self.since) > PATIENCE;
+        is_overdue && store.last().is_some_and(|last| last < self.floor)
+    }
+
     /// Goes further back, or says where to begin playing. `earliest` is the first fragment that
     /// any neighbour has.
     pub fn advance(

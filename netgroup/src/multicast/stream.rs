@@ -26,6 +26,8 @@ use crate::wire::{Announcement, Availability, Fragment, FragmentStart, MediaCont
 const RELAY_MARGIN: Duration = Duration::from_secs(2);
 /// `multicastPushNeighborLimit`.
 const PUSH_LIMIT: usize = 4;
+/// No stream gets this far.
+const MAX_ID: u64 = 1 << 53;
 /// Further ahead than any stream runs: not believed.
 const MAX_LEAP: u64 = 1 << 15;
 
@@ -279,7 +281,10 @@ impl Stream {
                 if let Some(neighbour) = self.neighbours.get_mut(&peer) {
                     neighbour.map = map;
                 }
-                self.work(now, rng, out, events);
+                // Whoever plays already looks at maps once a period; a beginner has no time to lose.
+                if !matches!(self.role, Role::Playing(_)) {
+                    self.work(now, rng, out, events);
+                }
             }
             MediaControl::End(id) if !is_publisher => {
                 self.end = Some(id);
@@ -292,7 +297,7 @@ impl Stream {
     /// Nobody may make us believe that the stream is somewhere far ahead.
     fn is_plausible(&self, id: u64) -> bool {
         let highest = self.known.highest();
-        highest == 0 || id < highest + MAX_LEAP
+        id <= MAX_ID && (highest == 0 || id < highest + MAX_LEAP)
     }
 
     /// A fragment arrived.

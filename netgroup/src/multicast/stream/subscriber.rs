@@ -9,6 +9,7 @@ use super::{Delivery, Output, Role, Stream, StreamEvent};
 use crate::{
     multicast::{
         collect::Collecting,
+        known::Known,
         player::Player,
         publisher::publisher_of,
         push::{Candidate, RESIDUES, residue},
@@ -52,6 +53,11 @@ impl Stream {
             let earliest = holders.map(|neighbour| neighbour.map.first()).min().unwrap_or(1);
             if let Some(first) = collecting.advance(now, &self.store, &self.known, earliest) {
                 self.role = Role::Playing(Player::new(first));
+            } else if collecting.is_fruitless(now, &self.store) {
+                // Somebody spoke of fragments that nobody has: begin with what there is.
+                self.known = Known::default();
+                self.role = Role::Met;
+                self.known.note(now, self.store.last().unwrap_or(0));
             }
         }
         let Role::Playing(player) = &mut self.role else { return };
