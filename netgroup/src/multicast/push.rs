@@ -10,11 +10,11 @@ use rtmfp::crypto::PeerId;
 
 pub(super) const RESIDUES: usize = 8;
 /// A pusher silent for this long, while others have more, has failed.
-const STALL: Duration = Duration::from_millis(700);
+const STALL: Duration = Duration::from_millis(400);
 /// A failed pusher is not asked for the same residue again before this.
 const COOL_DOWN: Duration = Duration::from_secs(4);
 /// How often load is moved from the neighbour with most to the one with least.
-const REBALANCE: Duration = Duration::from_millis(500);
+const REBALANCE: Duration = Duration::from_secs(1);
 
 /// Which residue a fragment belongs to.
 pub(super) fn residue(id: u64) -> usize {
@@ -24,9 +24,17 @@ pub(super) fn residue(id: u64) -> usize {
 #[derive(Debug, Clone, Copy)]
 struct Assignment {
     peer: PeerId,
+    /// When it was asked.
+    since: Instant,
     /// When it was asked, or last delivered.
     alive: Instant,
     newest: u64,
+}
+
+impl Assignment {
+    fn new(now: Instant, peer: PeerId) -> Self {
+        Self { peer, since: now, alive: now, newest: 0 }
+    }
 }
 
 /// A neighbour that could push.
@@ -80,9 +88,12 @@ impl PushPlan {
         self.failed.retain(|(_, failed), _| failed != peer);
     }
 
-    /// Whether the residue of `id` has a pusher of which it can still be expected.
-    pub fn expects(&self, now: Instant, id: u64) -> bool {
-        self.assigned[residue(id)].is_some_and(|slot| slot.newest < id && !is_stalled(&slot, now))
+    /// Whether `id`, known for `age`, can still be expected of its residue's pusher: it was asked
+    /// before the fragment existed, and is alive.
+    pub fn expects(&self, now: Instant, id: u64, age: Duration) -> bool {
+        self.assigned[residue(id)].is_some_and(|slot| {
+            slot.newest < id && !is_stalled(&slot, now) && slot.since + age <= now
+        })
     }
 
     /// Whether the residue's pusher passed over `id`.
@@ -110,7 +121,7 @@ impl PushPlan {
                 let chosen = self.choose(candidates, residue, stalled.is_some(), rng);
                 // A stalled pusher is better than none.
                 if let Some(peer) = chosen {
-                    self.assigned[residue] = Some(Assignment { peer, alive: now, newest: 0 });
+                    self.assigned[residue] = Some(Assignment::new(now, peer));
                 }
             }
         }
@@ -125,7 +136,7 @@ impl PushPlan {
         !would_circle && !self.failed.contains_key(&(residue, candidate.peer))
     }
 
-    /// The least loaded; after a failure the source every other time, for it surely has all.
+    /// The least loaded; after a failure mostly the source, for it surely has all.
     fn choose(
         &self,
         candidates: &[Candidate],
@@ -133,7 +144,7 @@ impl PushPlan {
         after_failure: bool,
         rng: &mut StdRng,
     ) -> Option<PeerId> {
-        let prefers_source = after_failure && rng.random_bool(0.5);
+        let prefers_source = after_failure && rng.random_bool(0.9);
         candidates
             .iter()
             .filter(|candidate| self.may_push(candidate, residue))
@@ -159,8 +170,7 @@ impl PushPlan {
             if let Some(least) = least
                 && load(self, &least.peer) + 1 < load(self, &most.peer)
             {
-                self.assigned[residue] =
-                    Some(Assignment { peer: least.peer, alive: now, newest: 0 });
+                self.assigned[residue] = Some(Assignment::new(now, least.peer));
                 return;
             }
         }

@@ -20,7 +20,7 @@ use crate::{
 /// A fragment that its pusher passed over is pulled after this; it may only be out of order.
 const PASSED_OVER_PATIENCE: Duration = Duration::from_millis(150);
 /// How long something of a residue must be missing before its pusher is blamed.
-const MISSING_PATIENCE: Duration = Duration::from_millis(700);
+const MISSING_PATIENCE: Duration = Duration::from_millis(300);
 /// Gaps looked at in one go.
 const MAX_GAPS: u64 = 8192;
 /// How often, of all times, a relay is asked rather than the source if both have a fragment.
@@ -124,20 +124,13 @@ impl Stream {
 
     fn is_pull_due(&self, now: Instant, id: u64) -> bool {
         let age = self.known.age(now, id);
-        if matches!(self.role, Role::Collecting(_)) {
-            // What was there before us will not be pushed.
-            return self
-                .plan
-                .expects(now, id)
-                .then_some(PASSED_OVER_PATIENCE)
-                .is_none_or(|wait| age > wait);
-        }
-        if self.plan.was_passed_over(id) {
+        let is_expected = self.plan.expects(now, id, age);
+        if self.plan.was_passed_over(id)
+            || (is_expected && matches!(self.role, Role::Collecting(_)))
+        {
             age > PASSED_OVER_PATIENCE
-        } else if self.plan.expects(now, id) {
-            age > self.announcement.parameters.fetch_period
         } else {
-            true
+            !is_expected || age > self.announcement.parameters.fetch_period
         }
     }
 
