@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use rtmfp::{crypto::PacketKeys, wire::Reader};
+use rtmfp::{
+    crypto::PacketKeys,
+    wire::{Chunk, Chunks, Mode, PacketHeader, Reader},
+};
 
 /// One UDP datagram of a capture.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,22 +79,69 @@ fn read_frame(link: u32, frame: &[u8]) -> Option<Captured> {
     })
 }
 
-/// Keys of a key log: one AES-128 key in hex a line, the default key before them.
-pub fn read_keys(text: &str) -> Vec<PacketKeys> {
-    let parse = |line: &str| {
-        let mut key = [0; 16];
-        for (index, byte) in key.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(line.get(2 * index..2 * index + 2)?, 16).ok()?;
-        }
-        Some(PacketKeys::new(&key, &key))
-    };
-    std::iter::once(PacketKeys::default()).chain(text.lines().filter_map(parse)).collect()
+/// A session key of one direction, and what packets under it carry.
+#[derive(Debug, Clone)]
+pub struct CaptureKey {
+    keys: PacketKeys,
+    hmac_length: usize,
+    is_numbered: bool,
 }
 
-/// Opens a datagram with the first key that fits; the plain packet from its flags byte on.
-pub fn open(keys: &[PacketKeys], datagram: &[u8]) -> Option<Vec<u8>> {
-    keys.iter().find_map(|keys| {
+/// Keys of a key log, the default key before them. A line is an AES-128 key in hex; after it may
+/// stand `hmac=BYTES` and `sequence`. Other lines are passed over.
+pub fn read_keys(text: &str) -> Vec<CaptureKey> {
+    let default = CaptureKey { keys: PacketKeys::default(), hmac_length: 0, is_numbered: false };
+    std::iter::once(default).chain(text.lines().filter_map(read_key)).collect()
+}
+
+fn read_key(line: &str) -> Option<CaptureKey> {
+    let mut words = line.split_ascii_whitespace();
+    let digits = words.next().filter(|digits| digits.len() == 32 && digits.is_ascii())?;
+    let mut key = [0; 16];
+    for (index, byte) in key.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&digits[2 * index..2 * index + 2], 16).ok()?;
+    }
+    let mut read =
+        CaptureKey { keys: PacketKeys::new(&key, &key), hmac_length: 0, is_numbered: false };
+    for word in words {
+        match word.strip_prefix("hmac=") {
+            Some(length) => read.hmac_length = length.parse().ok()?,
+            None => read.is_numbered |= word == "sequence",
+        }
+    }
+    Some(read)
+}
+
+/// A packet that a key opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// Which key of the list.
+    pub key: usize,
+    /// Session sequence number, if packets under that key have one.
+    pub sequence: Option<u64>,
+    /// From its flags byte on, with padding.
+    pub plain: Vec<u8>,
+}
+
+/// Opens a datagram with the first key that fits.
+pub fn open(keys: &[CaptureKey], datagram: &[u8]) -> Option<Opened> {
+    keys.iter().enumerate().find_map(|(key, candidate)| {
         let mut copy = datagram.to_vec();
-        keys.open(&mut copy).ok().map(<[u8]>::to_vec)
+        let (sequence, plain) = candidate.keys.decrypt_captured(
+            &mut copy,
+            candidate.hmac_length,
+            candidate.is_numbered,
+        )?;
+        // Without its checksum a packet is known by its looks alone.
+        let is_credible = candidate.hmac_length == 0 || makes_sense(plain);
+        is_credible.then(|| Opened { key, sequence, plain: plain.to_vec() })
     })
+}
+
+fn makes_sense(plain: &[u8]) -> bool {
+    let mut reader = Reader::new(plain);
+    let Ok(header) = PacketHeader::read(&mut reader) else { return false };
+    let mut chunks = Chunks::new(reader);
+    let is_known = chunks.by_ref().all(|chunk| !matches!(chunk, Chunk::Other(..)));
+    header.flags.mode != Mode::Startup && is_known && chunks.malformed == 0
 }

@@ -71,6 +71,8 @@ pub struct NetworkStats {
     pub lost: u64,
     /// Stopped by a NAT.
     pub filtered: u64,
+    /// Bytes of the largest datagram handed out.
+    pub largest_delivered: usize,
 }
 
 /// The network.
@@ -200,6 +202,8 @@ impl Network {
             let Reverse((_, _, arrival)) = self.in_flight.pop()?;
             if !self.down.contains(&arrival.to) {
                 self.stats.delivered += 1;
+                self.stats.largest_delivered =
+                    self.stats.largest_delivered.max(arrival.datagram.len());
                 return Some(arrival);
             }
         }

@@ -9,9 +9,7 @@ use netgroup::{
     wire::{Fragment, Join, MediaControl, Report, control, signature},
 };
 use rtmfp::{
-    crypto::{
-        Certificate, Discriminator, PacketKeys, begin_packet, hmac_sha256, seal, session_id_of,
-    },
+    crypto::{Certificate, Discriminator, Group, PacketKeys, hmac_sha256, session_id_of},
     wire::{
         Chunk, Chunks, Mode, OptionItem, PacketHeader, Reader,
         chunk::{FragmentControl, NextUserData, UserData, flow_option},
@@ -46,7 +44,7 @@ fn encode(chunk: &Chunk<'_>) -> Vec<u8> {
 fn flash_player_session_start_decodes_and_encodes_to_the_same_datagrams() {
     let vectors: serde_json::Value =
         serde_json::from_slice(&vector("flash-player-13-session-start.json")).unwrap();
-    let keys = PacketKeys::default();
+    let mut keys = PacketKeys::default();
     let mut names = Vec::new();
     for packet in vectors["packets"].as_array().unwrap() {
         let datagram = unhex(packet["udp_payload_hex"].as_str().unwrap());
@@ -59,10 +57,10 @@ fn flash_player_session_start_decodes_and_encodes_to_the_same_datagrams() {
         let chunks: Vec<_> = Chunks::new(reader).collect();
         assert_eq!(chunks.len(), 1);
         let mut again = Vec::new();
-        let start = begin_packet(&mut again);
+        let begun = keys.begin(&mut again);
         header.put(&mut again);
         again.extend(encode(&chunks[0]));
-        seal(&mut again, start, session, &keys);
+        keys.seal(&mut again, begun, session);
         assert_eq!(again, datagram, "{}", packet["name"]);
         names.push(packet["name"].as_str().unwrap().to_owned());
         check_flash_chunk(&chunks[0], session);
@@ -78,7 +76,7 @@ fn check_flash_chunk(chunk: &Chunk<'_>, session: u32) {
         }
         Chunk::ResponderHello(hello) => {
             let certificate = Certificate::decode(hello.certificate).unwrap();
-            assert!(certificate.accepts_ancillary_data() && certificate.supports_ephemeral(14));
+            assert!(certificate.accepts_ancillary_data() && certificate.supports(Group::Modp2048));
             assert_eq!((hello.cookie.len(), hello.certificate.len()), (64, 77));
         }
         Chunk::InitiatorKeying(keying) => {
@@ -86,7 +84,12 @@ fn check_flash_chunk(chunk: &Chunk<'_>, session: u32) {
                 (keying.session_id, keying.component.len(), keying.signature),
                 (0x0200_0000, 76, &b"X"[..])
             );
-            assert!(Certificate::decode(keying.certificate).unwrap().static_key(2).is_some());
+            assert!(
+                Certificate::decode(keying.certificate)
+                    .unwrap()
+                    .static_key(Group::Modp1024)
+                    .is_some()
+            );
         }
         Chunk::ResponderKeying(keying) => {
             assert_eq!((session, keying.session_id), (0x0200_0000, 0x4502_0000));
@@ -120,9 +123,9 @@ fn read_capture(name: &str, keys: &str) -> Seen {
     let (mut seen, mut flows) = (Seen::default(), Flows::new());
     for captured in read_pcap(&vector(&format!("captures/{name}"))) {
         seen.sealed += 1;
-        let Some(plain) = open(&keys, &captured.payload) else { continue };
+        let Some(opened) = open(&keys, &captured.payload) else { continue };
         seen.opened += 1;
-        let mut reader = Reader::new(&plain);
+        let mut reader = Reader::new(&opened.plain);
         PacketHeader::read(&mut reader).expect("every packet has a header");
         let mut chunks = Chunks::new(reader);
         let mut current = None;

@@ -198,7 +198,7 @@ impl Node {
                 self.on_server_flow(now, event);
             }
             Event::Flow { session, event } => self.on_peer_flow(now, endpoint, session, event),
-            Event::Wanted { .. } => {}
+            Event::AddressChanged { .. } | Event::Wanted { .. } => {}
         }
         self.flush(now, endpoint);
     }

@@ -1,8 +1,5 @@
-//! The cryptography profile of RFC 7425: Diffie-Hellman, certificates, session keys.
-//!
-//! Packet HMACs and session sequence numbers are negotiated away for now; their place is
-//! [`PacketKeys`], which seals and opens every packet, and the two negotiation options that
-//! [`keying`] writes.
+//! The cryptography profile of RFC 7425: Diffie-Hellman, certificates, session keys, and the
+//! packets sealed with them.
 
 mod certificate;
 mod checksum;
@@ -10,15 +7,23 @@ mod cipher;
 mod dh;
 mod discriminator;
 mod identity;
+mod key_log;
 pub mod keying;
+mod protection;
+mod replay;
+mod signature;
 
 pub use certificate::{Certificate, PeerId};
 pub use cipher::{
-    MIN_SEALED_LEN, PacketKeys, begin_packet, scramble_session_id, seal, session_id_of,
+    Begun, DirectionKeys, MIN_SEALED_LEN, OpenError, PacketKeys, scramble_session_id, session_id_of,
 };
-pub use dh::{GROUP_2, KeyPair, PublicKeyError, SharedSecret};
+pub use dh::{Group, KeyPair, PublicKeyError, SharedSecret};
 pub use discriminator::Discriminator;
-pub use identity::Identity;
+pub use identity::{Identity, Keys};
+pub use key_log::KeyLog;
+pub use protection::{PacketProtection, Policy, Protection, Unprotected};
+pub use signature::{Credential, Signer};
+pub(crate) use signature::{sign, verify};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
@@ -37,4 +42,9 @@ pub fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     mac.update(message);
     mac.finalize().into_bytes().into()
+}
+
+/// Compares without telling by its time where the difference is.
+pub(crate) fn equal(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |differ, (x, y)| differ | (x ^ y)) == 0
 }

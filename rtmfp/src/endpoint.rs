@@ -2,6 +2,8 @@
 
 mod config;
 mod cookie;
+mod fragments;
+mod incoming;
 mod initiator;
 mod opening;
 mod responder;
@@ -19,7 +21,7 @@ use std::{
 
 use rand::{SeedableRng, rngs::StdRng};
 
-pub use config::Config;
+pub use config::{Config, CongestionSignals, Passwords, ProtectionRule, ProtectionRules};
 pub use initiator::OpenError;
 pub use session_mut::SessionMut;
 pub use stats::EndpointStats;
@@ -27,10 +29,11 @@ pub use transmit::Transmit;
 
 use crate::{
     crypto::{Identity, PacketKeys, PeerId, session_id_of},
-    event::{CloseReason, Event, EventSink, SessionId},
-    session::{Ending, Surroundings, TIME_CRITICAL_MEMORY},
+    event::{CloseReason, Event, SessionId},
+    session::{Surroundings, TIME_CRITICAL_MEMORY, mobility::MobilityChecks},
 };
 use cookie::CookieJar;
+use fragments::Fragments;
 use startup::StartupQueue;
 use table::{Slot, Table};
 
@@ -62,6 +65,8 @@ pub struct Endpoint {
     rng: StdRng,
     default_keys: PacketKeys,
     cookies: CookieJar,
+    mobility: MobilityChecks,
+    fragments: Fragments,
     table: Table,
     startup: StartupQueue,
     /// A packet that did not fit the train it was made for.
@@ -109,6 +114,8 @@ impl Endpoint {
             epoch: now,
             default_keys: PacketKeys::default(),
             cookies: CookieJar::new(now, &mut rng),
+            mobility: MobilityChecks::new(now, &mut rng),
+            fragments: Fragments::default(),
             rng,
             table: Table::default(),
             startup: StartupQueue::default(),
@@ -157,53 +164,31 @@ impl Endpoint {
         match self.table.get_mut(id) {
             None => self.stats.dropped_unknown_session += 1,
             Some(Slot::Opening(_)) => self.handle_while_opening(now, id, from, datagram),
-            Some(Slot::Session(_)) => self.handle_in_session(now, id, datagram),
+            Some(Slot::Session(_)) => self.handle_in_session(now, id, from, datagram),
         }
     }
 
-    fn handle_in_session(&mut self, now: Instant, id: SessionId, datagram: &mut [u8]) {
-        let Some(Slot::Session(session)) = self.table.get_mut(id) else { return };
-        let Ok(plain) = session.keys.packet.open(datagram) else {
-            self.stats.dropped_unverified += 1;
-            return;
-        };
-        let surroundings = self.critical.around(now, id);
-        let mut events = EventSink { session: id, queue: &mut self.events };
-        let identity = &self.identity;
-        let socket = session.path.socket;
-        let mut forwarded = Vec::new();
-        let received = session.handle_packet(now, plain, surroundings, &mut events, |request| {
-            responder::answer_forwarded(identity, socket, &request, &mut forwarded);
-        });
-        if received.time_critical {
-            self.critical.on_received(now, id);
-        }
-        for (path, tag) in forwarded {
-            self.send_hello_answer(now, path, &tag);
-        }
-        match received.end {
-            None => {}
-            Some(Ending::Lingers(reason)) => {
-                self.table.unlist(id);
-                self.events.push_back(Event::SessionClosed { session: id, reason });
-            }
-            Some(Ending::Gone(reason)) => self.end_session(id, Some(reason)),
-            Some(Ending::Forgotten) => self.end_session(id, None),
-        }
-        self.table.touch(now, id);
-    }
-
-    /// Forgets a session; the application hears of it if it has not yet.
+    /// Forgets a session; the application hears of it if it knew it and has not heard yet.
     fn end_session(&mut self, id: SessionId, reason: Option<CloseReason>) {
+        let is_known = matches!(
+            self.table.get_mut(id),
+            Some(Slot::Session(session)) if session.is_announced
+        );
         self.table.remove(id);
-        if let Some(reason) = reason {
+        if let Some(reason) = reason.filter(|_| is_known) {
             self.events.push_back(Event::SessionClosed { session: id, reason });
         }
     }
 
-    fn announce(&mut self, now: Instant, id: SessionId, peer: PeerId, is_responder: bool) {
-        self.stats.sessions_opened += 1;
-        self.events.push_back(Event::SessionOpened { session: id, peer, is_responder });
+    /// Tells the application of an open session, once.
+    fn announce(&mut self, now: Instant, id: SessionId) {
+        if let Some(Slot::Session(session)) = self.table.get_mut(id)
+            && !std::mem::replace(&mut session.is_announced, true)
+        {
+            let (peer, is_responder) = (session.far.peer_id(), session.is_responder());
+            self.stats.sessions_opened += 1;
+            self.events.push_back(Event::SessionOpened { session: id, peer, is_responder });
+        }
         self.table.touch(now, id);
     }
 
@@ -215,6 +200,10 @@ impl Endpoint {
                 Some(Slot::Opening(_)) => self.handle_opening_timeout(now, id),
                 Some(Slot::Session(session)) => {
                     let was_open = session.is_open();
+                    let path = session.path;
+                    if let Some(probe) = session.due_size_probe(now) {
+                        self.startup.push(path, probe);
+                    }
                     if let Some(reason) = session.handle_timeout(now) {
                         self.end_session(id, was_open.then_some(reason));
                     }

@@ -4,7 +4,11 @@ use std::{collections::VecDeque, fmt};
 
 use bytes::Bytes;
 
-use crate::{crypto::PeerId, endpoint::Path, wire::Address};
+use crate::{
+    crypto::PeerId,
+    endpoint::Path,
+    wire::{Address, Mode, chunk::PacketFragment},
+};
 
 /// Names a session of one endpoint, opening or open; not reused soon. It is also the session ID
 /// on which the endpoint receives.
@@ -42,6 +46,13 @@ pub enum Event {
         session: SessionId,
         /// Why.
         reason: CloseReason,
+    },
+    /// The far end has proved to be at another address now.
+    AddressChanged {
+        /// Its handle.
+        session: SessionId,
+        /// Where it is.
+        path: Path,
     },
     /// Something about one flow.
     Flow {
@@ -131,6 +142,14 @@ impl EventSink<'_> {
     pub fn flow(&mut self, event: FlowEvent) {
         self.queue.push_back(Event::Flow { session: self.session, event });
     }
+}
+
+/// A chunk in a session's packet that concerns the whole endpoint.
+pub(crate) enum Elsewhere<'a> {
+    /// FIHello: somebody looks for us.
+    Forwarded(ForwardRequest<'a>),
+    /// A piece of a packet, in a packet of this mode.
+    Piece(Mode, PacketFragment<'a>),
 }
 
 /// How a forwarded hello names the initiator.

@@ -27,7 +27,10 @@ mod url;
 pub mod wire;
 
 pub use connection::{Connection, ConnectionEvent};
-pub use endpoint::{Config, Endpoint, EndpointStats, OpenError, Path, SessionMut, Transmit};
+pub use endpoint::{
+    Config, CongestionSignals, Endpoint, EndpointStats, OpenError, Passwords, Path, ProtectionRule,
+    ProtectionRules, SessionMut, Transmit,
+};
 pub use event::{CloseReason, Event, FlowEvent, OpenFailure, SessionId};
 pub use session::{
     Deadline, FlowOptions, Liveness, Priority, ReceiveLimits, ReceiveOrder, SessionStats,

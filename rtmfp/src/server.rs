@@ -167,6 +167,22 @@ impl Server {
         }
     }
 
+    /// Introductions go to the new address by themselves; the client may want to know it.
+    fn on_address_changed(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        session: SessionId,
+        path: Path,
+    ) {
+        if let (Some(client), Some(mut view)) =
+            (self.clients.get_mut(&session), endpoint.session(session))
+        {
+            log::info!("{:?} is at {} now", client.peer, path.remote);
+            client.tell_address(now, &mut view, path.remote);
+        }
+    }
+
     fn forget(&mut self, session: SessionId) {
         let Some(client) = self.clients.remove(&session) else { return };
         log::info!("{:?} is gone", client.peer);
@@ -207,6 +223,9 @@ impl App for Server {
                 self.clients.insert(session, Client::new(peer));
             }
             Event::SessionClosed { session, .. } => self.forget(session),
+            Event::AddressChanged { session, path } => {
+                self.on_address_changed(now, endpoint, session, path);
+            }
             Event::OpenFailed { .. } => {}
             Event::Wanted { from, peer, tag } => self.introduce(now, endpoint, from, peer, &tag),
             Event::Flow { session, event } => match event {

@@ -3,6 +3,8 @@
 pub(crate) mod clock;
 pub(crate) mod congestion;
 mod life;
+pub(crate) mod mobility;
+mod mtu;
 mod packet;
 mod ranges;
 mod receiver;
@@ -15,6 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use packet::DEFAULT_DATAGRAM;
 pub use recv_flow::{ReceiveLimits, ReceiveOrder};
 pub use send_flow::{Deadline, FlowOptions, Priority};
 pub(crate) use sender::TIME_CRITICAL_MEMORY;
@@ -22,7 +25,7 @@ pub(crate) use sender::TIME_CRITICAL_MEMORY;
 use crate::{
     crypto::{Certificate, keying::SessionKeys},
     endpoint::{Config, Path},
-    event::{CloseReason, EventSink, FlowEvent, ForwardRequest},
+    event::{CloseReason, Elsewhere, EventSink, FlowEvent, ForwardRequest},
     wire::{
         Chunk, Chunks, Flags, Mode, PacketHeader,
         chunk::{self, ForwardedHello, code, put_chunk},
@@ -31,7 +34,9 @@ use crate::{
 use clock::Clock;
 use congestion::TimeCritical;
 use life::Life;
-use packet::PacketBuilder;
+use mobility::{CheckMessage, Mobility};
+use mtu::PathMtu;
+use packet::{PacketBuilder, chunk_space};
 use receiver::Receiver;
 use sender::Sender;
 
@@ -70,6 +75,8 @@ pub(crate) struct Birth {
     pub keys: SessionKeys,
     /// For answering a repeated IIKeying; responders only.
     pub answered: Option<Answered>,
+    /// Whose password signed the far end's keying.
+    pub signer: Option<Vec<u8>>,
 }
 
 /// An IIKeying and our answer to it.
@@ -97,7 +104,12 @@ pub(crate) struct Session {
     pub far: Certificate,
     pub keys: SessionKeys,
     pub answered: Option<Answered>,
+    pub signer: Option<Vec<u8>>,
+    /// The application knows of it.
+    pub is_announced: bool,
+    pub mobility: Mobility,
     mode: Mode,
+    mtu: PathMtu,
     clock: Clock,
     pub sender: Sender,
     pub receiver: Receiver,
@@ -109,6 +121,8 @@ pub(crate) struct Session {
 
 impl Session {
     pub fn new(now: Instant, epoch: Instant, birth: Birth, config: &Config) -> Self {
+        let mtu = PathMtu::new(now, config.max_datagram);
+        let space = chunk_space(&birth.keys.packet, mtu.confirmed());
         Self {
             born: now,
             far_id: birth.far_id,
@@ -116,9 +130,13 @@ impl Session {
             far: birth.far,
             keys: birth.keys,
             answered: birth.answered,
+            signer: birth.signer,
+            is_announced: false,
+            mobility: Mobility::default(),
             mode: birth.mode,
+            mtu,
             clock: Clock::new(epoch),
-            sender: Sender::new(),
+            sender: Sender::new(space),
             receiver: Receiver::new(config.limits),
             control: VecDeque::new(),
             life: Life::new(now, config.liveness, birth.mode == Mode::Responder),
@@ -135,6 +153,11 @@ impl Session {
         self.life.set_liveness(liveness);
     }
 
+    /// The far end asked for it.
+    pub fn is_responder(&self) -> bool {
+        self.mode == Mode::Responder
+    }
+
     /// Neither end has begun to close it.
     pub fn is_open(&self) -> bool {
         self.life.is_open()
@@ -147,7 +170,7 @@ impl Session {
         plain: &[u8],
         surroundings: Surroundings,
         events: &mut EventSink<'_>,
-        mut on_forward: impl FnMut(ForwardRequest<'_>),
+        mut on_elsewhere: impl FnMut(Elsewhere<'_>),
     ) -> Received {
         let mut reader = crate::wire::Reader::new(plain);
         let Ok(header) = PacketHeader::read(&mut reader) else { return Received::default() };
@@ -159,7 +182,7 @@ impl Session {
         self.life.on_received(now);
         self.note_header(now, &header);
         let mut summary = self.sender.begin_summary();
-        let mut end = None;
+        let (mut end, mut check) = (None, None);
         for chunk in Chunks::new(reader) {
             match chunk {
                 Chunk::UserData(data) if self.is_open() => {
@@ -179,25 +202,81 @@ impl Session {
                         events.flow(FlowEvent::Rejected { flow: exception.flow, code });
                     }
                 }
+                Chunk::PingReply(message) => check = check.or(self.on_ping_reply(message)),
                 Chunk::Ping(message) => self.push_control(|out| {
                     put_chunk(out, code::PING_REPLY, |out| out.extend_from_slice(message));
                 }),
-                Chunk::ForwardedHello(hello) => on_forward(ForwardRequest {
-                    epd: hello.epd,
-                    reply_address: hello.reply_address,
-                    tag: hello.tag,
-                }),
+                Chunk::ForwardedHello(hello) => {
+                    on_elsewhere(Elsewhere::Forwarded(ForwardRequest {
+                        epd: hello.epd,
+                        reply_address: hello.reply_address,
+                        tag: hello.tag,
+                    }));
+                }
+                Chunk::Fragment(piece) => on_elsewhere(Elsewhere::Piece(header.flags.mode, piece)),
                 Chunk::SessionClose => end = end.or(self.life.on_close(now)),
                 Chunk::SessionCloseAck => end = end.or(self.life.on_close_ack()),
                 _ => {}
             }
         }
         if summary.any_acks {
+            self.mtu.on_progress();
             let critical = self.time_critical(now, surroundings);
             self.sender.finish_acks(now, summary, &self.clock, critical);
         }
         self.receiver.on_packet_end(now);
-        Received { end, time_critical: header.flags.time_critical }
+        Received { is_valid: true, end, check, time_critical: header.flags.time_critical }
+    }
+
+    /// Ours or not is seen later; an answer to a size probe is dealt with at once.
+    fn on_ping_reply(&mut self, message: &[u8]) -> Option<CheckMessage> {
+        if self.mtu.on_reply(message) {
+            self.sender.set_space(chunk_space(&self.keys.packet, self.mtu.confirmed()));
+        }
+        mobility::as_check(message)
+    }
+
+    /// The far end has proved to be elsewhere now. What was learned of the old path is void.
+    pub fn move_to(&mut self, now: Instant, path: Path) {
+        self.path = path;
+        self.mtu.restart(now);
+        self.sender.set_space(chunk_space(&self.keys.packet, self.mtu.confirmed()));
+        self.sender.restart_path();
+    }
+
+    /// A probe of a larger datagram, if one is due.
+    pub fn due_size_probe(&mut self, now: Instant) -> Option<Vec<u8>> {
+        let size = self.is_open().then(|| self.mtu.take_due(now, self.clock.erto()))??;
+        let message = PathMtu::message(size);
+        // RFC 7016 §3.5.4.3: padding first, so that what a truncated probe says is not heard.
+        let chunks = 2 * chunk::HEADER_LEN + message.len();
+        let padding = chunk_space(&self.keys.packet, size).saturating_sub(chunks);
+        self.aside(now, |out| {
+            put_chunk(out, code::PADDING_ZERO, |out| out.resize(out.len() + padding, 0));
+            put_chunk(out, code::PING, |out| out.extend_from_slice(&message));
+        })
+    }
+
+    /// A Ping to be sent to an address that the session may move to.
+    pub fn address_check(&mut self, now: Instant, message: &CheckMessage) -> Option<Vec<u8>> {
+        self.aside(now, |out| put_chunk(out, code::PING, |out| out.extend_from_slice(message)))
+    }
+
+    /// A sealed packet beside the stream of others.
+    fn aside(&mut self, now: Instant, write: impl FnOnce(&mut Vec<u8>)) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        let header = PacketHeader {
+            flags: Flags::new(self.mode),
+            timestamp: Some(self.clock.timestamp(now)),
+            timestamp_echo: None,
+        };
+        let mut packet =
+            PacketBuilder::new(&mut out, &self.keys.packet, usize::from(u16::MAX), header);
+        packet.chunk(write);
+        let size = packet.finish(self.far_id, &mut self.keys.packet)?;
+        self.stats.packets_sent += 1;
+        self.stats.bytes_sent += size as u64;
+        Some(out)
     }
 
     fn note_header(&mut self, now: Instant, header: &PacketHeader) {
@@ -241,6 +320,7 @@ impl Session {
 
     /// True when [`Self::write_packet`] would write something.
     pub fn has_work(&mut self, now: Instant) -> bool {
+        self.sender.schedule_probe(now, &self.clock);
         !self.control.is_empty()
             || self.life.has_work(now)
             || (self.is_open() && (self.receiver.has_work(now) || self.sender.has_work(now)))
@@ -263,7 +343,8 @@ impl Session {
         };
         let timestamp = Some(self.clock.timestamp(now));
         let timestamp_echo = self.clock.take_echo(now);
-        let mut packet = PacketBuilder::new(out, PacketHeader { flags, timestamp, timestamp_echo });
+        let header = PacketHeader { flags, timestamp, timestamp_echo };
+        let mut packet = PacketBuilder::new(out, &self.keys.packet, self.sender.space(), header);
         while let Some(chunk) = self.control.front() {
             let fits = packet.chunk(|out| out.extend_from_slice(chunk));
             if !fits && !packet.is_empty() {
@@ -277,7 +358,7 @@ impl Session {
             self.sender.write_probes(now, &mut packet);
         }
         self.life.write(now, &mut packet, self.clock.erto());
-        let size = packet.finish(self.far_id, &self.keys.packet)?;
+        let size = packet.finish(self.far_id, &mut self.keys.packet)?;
         if self.sender.awaits_acks() {
             self.life.on_unanswered(now);
         }
@@ -291,15 +372,21 @@ impl Session {
         if !self.is_open() {
             return self.life.next_timeout();
         }
-        [self.sender.next_timeout(), self.receiver.next_timeout(), self.life.next_timeout()]
-            .into_iter()
-            .flatten()
-            .min()
+        let timers = [
+            self.sender.next_timeout(),
+            self.receiver.next_timeout(),
+            self.life.next_timeout(),
+            self.mtu.next_timeout(),
+        ];
+        timers.into_iter().flatten().min()
     }
 
     /// Lets time pass. Returns how the session ended if it did.
     pub fn handle_timeout(&mut self, now: Instant) -> Option<CloseReason> {
-        self.sender.handle_timeout(now, &mut self.clock);
+        let was_loss = self.sender.handle_timeout(now, &mut self.clock);
+        if was_loss && self.mtu.on_timeout() {
+            self.sender.set_space(chunk_space(&self.keys.packet, self.mtu.confirmed()));
+        }
         self.receiver.handle_timeout(now);
         self.life.handle_timeout(now)
     }
@@ -308,17 +395,15 @@ impl Session {
 /// What a packet did to its session as a whole.
 #[derive(Debug, Default)]
 pub(crate) struct Received {
+    /// It was a packet of this session at all.
+    pub is_valid: bool,
+    /// A Ping Reply that may be the answer to a mobility check.
+    pub check: Option<CheckMessage>,
     pub end: Option<life::Ending>,
     pub time_critical: bool,
 }
 
 pub(crate) use life::Ending;
 
-/// Chunk bytes that fit one packet of an open session.
-pub(crate) const PACKET_SPACE: usize = PacketBuilder::SPACE;
-
-/// Longest metadata a flow of ours may have: it must leave room for data.
+/// Longest metadata a flow of ours may have: it must leave room for data in any packet.
 pub(crate) const MAX_METADATA: usize = 512;
-
-const _: () =
-    assert!(MAX_METADATA + send_flow::MAX_DATA_HEADER + chunk::HEADER_LEN + 32 < PACKET_SPACE);

@@ -115,3 +115,53 @@ fn messages_larger_than_the_window_cross() {
     });
     assert!(got == Some(large));
 }
+
+#[test]
+fn a_suspended_flow_closes_its_window_and_loses_nothing() {
+    let (mut rig, near, far) = open_pair(9, Link::default());
+    let now = rig.now;
+    let mut view = rig.node(0).session(near).unwrap();
+    let flow = view.open_flow(b"test", None, FlowOptions::default());
+    view.send(now, flow, vec![0; 10].into(), None).unwrap();
+    rig.run_for(Duration::from_secs(1));
+    let now = rig.now;
+    rig.node(1).session(far).unwrap().suspend_flow(now, flow, true);
+    let messages = 300;
+    let mut view = rig.node(0).session(near).unwrap();
+    for number in 0..messages {
+        view.send(now, flow, vec![number as u8; 10_000].into(), None).unwrap();
+    }
+    view.close_flow(now, flow);
+    events(rig.node(1));
+    rig.run_for(Duration::from_secs(100));
+    assert_eq!(events(rig.node(1)), [], "nothing is delivered meanwhile");
+    let held = rig.node(0).session(near).unwrap().buffered_on(flow);
+    assert!((1_000_000..3_000_000).contains(&held), "the rest waits at the sender: {held}");
+    let now = rig.now;
+    rig.node(1).session(far).unwrap().suspend_flow(now, flow, false);
+    rig.run_for(Duration::from_secs(70));
+    let got = events(rig.node(1));
+    assert_eq!(got.len(), messages + 1, "all messages, then the end");
+    for (number, event) in got[..messages].iter().enumerate() {
+        let Event::Flow { event: FlowEvent::Message { data, .. }, .. } = event else { panic!() };
+        assert_eq!(data[..], vec![number as u8; 10_000]);
+    }
+}
+
+#[test]
+fn a_flow_given_up_beyond_a_full_buffer_goes_on() {
+    let (mut rig, near, far) = open_pair(10, Link { loss: 0.2, ..Link::default() });
+    let now = rig.now;
+    let mut view = rig.node(0).session(near).unwrap();
+    let flow = view.open_flow(b"test", None, FlowOptions::default());
+    // Far more than the receiver buffers, all of it worthless soon.
+    for _ in 0..4000 {
+        view.send(now, flow, vec![1; 1000].into(), Some(now + Duration::from_millis(300))).unwrap();
+    }
+    view.send(now, flow, (&b"last"[..]).into(), None).unwrap();
+    rig.run_for(Duration::from_secs(20));
+    let last = events(rig.node(1)).into_iter().any(|event| {
+        matches!(event, Event::Flow { event: FlowEvent::Message { data, .. }, .. } if *data == b"last"[..])
+    });
+    assert!(last && rig.node(1).session(far).is_some());
+}

@@ -9,8 +9,8 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rtmfp::{
     Config, Endpoint, FlowOptions, Path,
     crypto::{
-        Certificate, Discriminator, Identity, PacketKeys, begin_packet, keying::InitiatorComponent,
-        seal,
+        Certificate, Discriminator, Identity, PacketKeys, Policy, Protection,
+        keying::{InitiatorComponent, KeyingContext},
     },
     wire::{
         Chunk, Chunks, Flags, Mode, PacketHeader, Reader,
@@ -32,33 +32,33 @@ struct Rig {
 }
 
 fn sealed(
-    keys: &PacketKeys,
+    keys: &mut PacketKeys,
     session: u32,
     mode: Mode,
     write: impl FnOnce(&mut Vec<u8>),
 ) -> Vec<u8> {
     let mut out = Vec::new();
-    let start = begin_packet(&mut out);
+    let begun = keys.begin(&mut out);
     PacketHeader { flags: Flags::new(mode), timestamp: Some(1), timestamp_echo: None }
         .put(&mut out);
     write(&mut out);
-    seal(&mut out, start, session, keys);
+    keys.seal(&mut out, begun, session);
     out
 }
 
 impl Rig {
     /// Goes through session startup by hand.
-    fn new() -> Self {
+    fn new(policy: Policy) -> Self {
         let mut rng = StdRng::seed_from_u64(1);
         let now = Instant::now();
         let (near, far) = (Identity::peer(&mut rng), Identity::peer(&mut rng));
         let wanted = Discriminator::Fingerprint(far.peer_id()).encode();
         let mut endpoint = Endpoint::new(Config::default(), far, now, [2; 32]);
         let path = Path { socket: 0, remote: address("192.0.2.1:1") };
-        let default = PacketKeys::default();
+        let mut default = PacketKeys::default();
         let (mut buf, startup) = (Vec::new(), Mode::Startup);
 
-        let mut hello = sealed(&default, 0, startup, |out| {
+        let mut hello = sealed(&mut default, 0, startup, |out| {
             InitiatorHello { epd: &wanted, tag: &[7; 16] }.put(out)
         });
         endpoint.handle_datagram(now, path, &mut hello);
@@ -68,8 +68,9 @@ impl Rig {
             panic!("no RHello")
         };
         let certificate = Certificate::decode(answer.certificate).unwrap();
-        let component = InitiatorComponent::generate(&near, &certificate, &mut rng).unwrap();
-        let mut keying = sealed(&default, 0, startup, |out| {
+        let context = KeyingContext { identity: &near, policy, log: None };
+        let component = InitiatorComponent::generate(context, &certificate, &mut rng).unwrap();
+        let mut keying = sealed(&mut default, 0, startup, |out| {
             InitiatorKeying {
                 session_id: OUR_ID,
                 cookie: answer.cookie,
@@ -86,12 +87,12 @@ impl Rig {
         let Some(Chunk::ResponderKeying(answer)) = chunks(&plain).next() else {
             panic!("no RIKeying")
         };
-        let keys = component.combine(&near, &certificate, answer.component).unwrap().packet;
+        let keys = component.combine(context, &certificate, answer.component).unwrap().packet;
         Self { now, endpoint, keys, far_id: answer.session_id, path, buf }
     }
 
     fn send(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        let mut datagram = sealed(&self.keys, self.far_id, Mode::Initiator, write);
+        let mut datagram = sealed(&mut self.keys, self.far_id, Mode::Initiator, write);
         self.endpoint.handle_datagram(self.now, self.path, &mut datagram);
     }
 
@@ -166,12 +167,21 @@ fn put_nonsense(out: &mut Vec<u8>, rng: &mut StdRng) {
 
 #[test]
 fn nonsense_under_valid_keys_is_survived() {
+    survive_nonsense(Policy::both(Protection::Off), 150_000);
+}
+
+#[test]
+fn nonsense_in_authentic_packets_is_survived() {
+    survive_nonsense(Policy::both(Protection::Require), 50_000);
+}
+
+fn survive_nonsense(policy: Policy, rounds: usize) {
     let mut rng = StdRng::seed_from_u64(3);
-    let mut rig = Rig::new();
+    let mut rig = Rig::new(policy);
     let mut session = opened(&mut rig.endpoint).expect("open");
-    for round in 0..200_000 {
+    for round in 0..rounds {
         if rig.endpoint.session(session).is_none() {
-            rig = Rig::new();
+            rig = Rig::new(policy);
             session = opened(&mut rig.endpoint).expect("open");
         }
         if round % 50 == 0 {

@@ -4,7 +4,7 @@ use std::{net::UdpSocket, time::Duration};
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rtmfp::{
-    crypto::{PacketKeys, begin_packet, seal},
+    crypto::PacketKeys,
     wire::{Flags, Mode, PacketHeader, chunk::InitiatorHello},
 };
 use tests::{Process, Server};
@@ -15,19 +15,21 @@ const BATCH: usize = 64;
 
 fn hello(rng: &mut StdRng) -> Vec<u8> {
     let (mut out, tag) = (Vec::new(), rng.random::<[u8; 16]>());
-    let start = begin_packet(&mut out);
+    let mut keys = PacketKeys::default();
+    let begun = keys.begin(&mut out);
     PacketHeader { flags: Flags::new(Mode::Startup), timestamp: Some(1), timestamp_echo: None }
         .put(&mut out);
     let epd = rtmfp::crypto::Discriminator::AncillaryData(b"rtmfp://x/".to_vec()).encode();
     InitiatorHello { epd: &epd, tag: &tag }.put(&mut out);
-    seal(&mut out, start, 0, &PacketKeys::default());
+    keys.seal(&mut out, begun, 0);
     out
 }
 
 /// Valid under the default key, with anything inside.
 fn garbage_chunks(rng: &mut StdRng) -> Vec<u8> {
     let mut out = Vec::new();
-    let start = begin_packet(&mut out);
+    let mut keys = PacketKeys::default();
+    let begun = keys.begin(&mut out);
     out.push(rng.random::<u8>() & 0xcf | 3);
     for _ in 0..rng.random_range(0..4) {
         let kind = [0x30, 0x38, 0x70, 0x71, 0x78, 0x79, 0x7f, 0x0f, 0x10][rng.random_range(0..9)];
@@ -36,7 +38,7 @@ fn garbage_chunks(rng: &mut StdRng) -> Vec<u8> {
         out.extend_from_slice(&size.to_be_bytes());
         out.extend((0..size).map(|_| rng.random::<u8>()));
     }
-    seal(&mut out, start, 0, &PacketKeys::default());
+    keys.seal(&mut out, begun, 0);
     out
 }
 

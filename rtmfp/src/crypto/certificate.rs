@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use super::sha256;
+use super::{Group, sha256};
 use crate::wire::{Malformed, OptionItem, Options, Reader};
 
 /// Option types of a certificate.
 pub(super) mod option {
+    pub const HOSTNAME: u64 = 0x00;
     pub const ACCEPTS_ANCILLARY_DATA: u64 = 0x0a;
     pub const EXTRA_RANDOMNESS: u64 = 0x0e;
     pub const SUPPORTED_GROUP: u64 = 0x15;
@@ -34,6 +35,7 @@ impl fmt::Debug for PeerId {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Certificate {
     bytes: Box<[u8]>,
+    canonical_len: usize,
     peer_id: PeerId,
     accepts_ancillary_data: bool,
     is_static: bool,
@@ -67,9 +69,9 @@ impl Certificate {
         if is_static == is_ephemeral {
             return Err(Malformed);
         }
-        let canonical = &bytes[..canonical_len.unwrap_or(bytes.len())];
-        let peer_id = PeerId(sha256(&[canonical]));
-        Ok(Self { bytes: bytes.into(), peer_id, accepts_ancillary_data, is_static })
+        let canonical_len = canonical_len.unwrap_or(bytes.len());
+        let peer_id = PeerId(sha256(&[&bytes[..canonical_len]]));
+        Ok(Self { bytes: bytes.into(), canonical_len, peer_id, accepts_ancillary_data, is_static })
     }
 
     /// As it travels.
@@ -92,23 +94,33 @@ impl Certificate {
         self.is_static
     }
 
-    /// The static public key of `group`.
-    pub fn static_key(&self, group: u64) -> Option<&[u8]> {
-        find_group(&self.bytes, option::STATIC_KEY, group)
+    /// The name its owner answers to, if it has one.
+    pub fn hostname(&self) -> Option<&[u8]> {
+        Options::new(self.canonical()).find(option::HOSTNAME)
     }
 
-    /// Whether a session with an ephemeral key of `group` may be asked for.
-    pub fn supports_ephemeral(&self, group: u64) -> bool {
-        find_group(&self.bytes, option::SUPPORTED_GROUP, group).is_some()
+    fn canonical(&self) -> &[u8] {
+        &self.bytes[..self.canonical_len]
+    }
+
+    /// The static public key of a group.
+    pub fn static_key(&self, group: Group) -> Option<&[u8]> {
+        find_group(self.canonical(), option::STATIC_KEY, group)
+    }
+
+    /// Whether a session may be keyed in this group, with a static or an ephemeral key.
+    pub fn supports(&self, group: Group) -> bool {
+        let kind = if self.is_static { option::STATIC_KEY } else { option::SUPPORTED_GROUP };
+        find_group(self.canonical(), kind, group).is_some()
     }
 }
 
 /// Finds the option of type `kind` whose value begins with `group`, and what follows it.
-pub(super) fn find_group(options: &[u8], kind: u64, group: u64) -> Option<&[u8]> {
+pub(super) fn find_group(options: &[u8], kind: u64, group: Group) -> Option<&[u8]> {
     Options::new(options).find_map(|item| match item {
         OptionItem::Option(found, value) if found == kind => {
             let mut value = Reader::new(value);
-            (value.vlu() == Ok(group)).then(|| value.rest())
+            (value.vlu() == Ok(group.number())).then(|| value.rest())
         }
         _ => None,
     })
@@ -126,9 +138,13 @@ mod tests {
         let bare = Certificate::decode(&bytes).unwrap();
         put_marker(&mut bytes);
         put_option(&mut bytes, option::ACCEPTS_ANCILLARY_DATA, &[]);
+        put_option(&mut bytes, option::SUPPORTED_GROUP, &[14]);
+        put_option(&mut bytes, option::HOSTNAME, b"name");
         let extended = Certificate::decode(&bytes).unwrap();
         assert_eq!(bare.peer_id(), extended.peer_id());
         assert!(!extended.accepts_ancillary_data());
+        assert!(extended.supports(Group::Modp1024) && !extended.supports(Group::Modp2048));
+        assert_eq!(extended.hostname(), None);
     }
 
     #[test]

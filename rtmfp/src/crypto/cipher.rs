@@ -1,25 +1,76 @@
-//! Sealing and opening packets: session ID, checksum, AES-128-CBC. RFC 7016 §2.2.2, RFC 7425 §4.7.
+//! Sealing and opening packets: session ID, sequence number, checksum or HMAC, AES-128-CBC.
+//! RFC 7016 §2.2.2, RFC 7425 §4.7.
 
-use aes::{Aes128, cipher::KeyInit};
+use aes::{Aes128Dec, Aes128Enc, cipher::KeyInit};
 use cbc::cipher::{BlockModeDecrypt, BlockModeEncrypt, InnerIvInit, inout::InOutBuf};
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+use thiserror::Error;
 
-use super::checksum::internet_checksum;
-use crate::wire::Malformed;
+use super::{checksum::internet_checksum, protection::PacketProtection, replay::ReplayWindow};
+use crate::wire::{Reader, put_vlu};
 
 /// The key of startup packets, RFC 7425 §4.1.
 const DEFAULT_KEY: [u8; 16] = *b"Adobe Systems 02";
 const BLOCK: usize = 16;
 const SESSION_ID_LEN: usize = 4;
 const CHECKSUM_LEN: usize = 2;
+/// Bytes of the sequence number that a packet's room is reckoned with: 2^42 packets.
+const SEQUENCE_ROOM: usize = 6;
 
 /// Session ID and one cipher block: nothing shorter can be a packet.
 pub const MIN_SEALED_LEN: usize = SESSION_ID_LEN + BLOCK;
 
-/// A session's two directions. Key schedules are kept, not rebuilt for each packet.
+/// A datagram was not taken for a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum OpenError {
+    /// Its length cannot be, or its checksum or HMAC is wrong: damaged, forged or not for us.
+    #[error("the packet does not verify")]
+    Unverified,
+    /// It was received before, or is too old to tell.
+    #[error("the packet was received before")]
+    Replayed,
+}
+
+/// The two directions of a session. Key schedules and keyed MACs are kept, not rebuilt for each
+/// packet.
 #[derive(Clone)]
 pub struct PacketKeys {
-    encrypt: Aes128,
-    decrypt: Aes128,
+    encrypt: Aes128Enc,
+    decrypt: Aes128Dec,
+    protection: Option<Box<Protectors>>,
+}
+
+/// What protects packets beyond the checksum.
+#[derive(Clone, Default)]
+struct Protectors {
+    send_mac: Option<PacketMac>,
+    receive_mac: Option<PacketMac>,
+    next_sequence: Option<u64>,
+    window: Option<ReplayWindow>,
+}
+
+#[derive(Clone)]
+struct PacketMac {
+    keyed: Hmac<Sha256>,
+    length: usize,
+}
+
+impl PacketMac {
+    fn new(key: &[u8; 32], length: usize) -> Self {
+        let keyed = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(key)
+            .expect("HMAC takes keys of any length");
+        Self { keyed, length }
+    }
+
+    fn of(&self, sealed: &[u8]) -> [u8; 32] {
+        self.keyed.clone().chain_update(sealed).finalize().into_bytes().into()
+    }
+
+    /// In constant time.
+    fn verifies(&self, sealed: &[u8], mac: &[u8]) -> bool {
+        self.keyed.clone().chain_update(sealed).verify_truncated_left(mac).is_ok()
+    }
 }
 
 impl std::fmt::Debug for PacketKeys {
@@ -35,27 +86,186 @@ impl Default for PacketKeys {
     }
 }
 
+/// The four keys of a session, RFC 7425 §4.6.3.
+#[derive(Clone)]
+pub struct DirectionKeys {
+    /// `ENCRYPT_KEY`, of which AES takes the first half.
+    pub encrypt: [u8; 32],
+    /// `DECRYPT_KEY`
+    pub decrypt: [u8; 32],
+    /// `HMAC_SEND_KEY`
+    pub send_mac: [u8; 32],
+    /// `HMAC_RECV_KEY`
+    pub receive_mac: [u8; 32],
+}
+
+/// A packet being written at the end of a buffer.
+#[derive(Debug, Clone, Copy)]
+#[must_use = "a packet that is begun must be sealed or taken back"]
+pub struct Begun {
+    /// Where its datagram starts.
+    pub start: usize,
+}
+
 impl PacketKeys {
-    /// From two AES-128 keys.
+    /// From two AES-128 keys; packets carry checksums.
     pub fn new(encrypt: &[u8; 16], decrypt: &[u8; 16]) -> Self {
-        Self { encrypt: Aes128::new(encrypt.into()), decrypt: Aes128::new(decrypt.into()) }
+        Self {
+            encrypt: Aes128Enc::new(encrypt.into()),
+            decrypt: Aes128Dec::new(decrypt.into()),
+            protection: None,
+        }
     }
 
-    /// Decrypts a datagram in place and verifies it; hands out the plain packet from its
-    /// flags byte on, with its padding.
-    pub fn open<'a>(&self, datagram: &'a mut [u8]) -> Result<&'a [u8], Malformed> {
-        let sealed = datagram.get_mut(SESSION_ID_LEN..).ok_or(Malformed)?;
+    /// For a session whose ends agreed on `protection`.
+    pub fn protected(keys: &DirectionKeys, protection: PacketProtection) -> Self {
+        let half = |key: &[u8; 32]| *key.first_chunk::<16>().expect("32 bytes hold 16");
+        let protectors = Protectors {
+            send_mac: protection.send_hmac.map(|length| PacketMac::new(&keys.send_mac, length)),
+            receive_mac: protection
+                .receive_hmac
+                .map(|length| PacketMac::new(&keys.receive_mac, length)),
+            next_sequence: protection.send_sequence.then_some(0),
+            window: protection.receive_sequence.then(ReplayWindow::default),
+        };
+        let is_bare = protection == PacketProtection::default();
+        Self {
+            protection: (!is_bare).then(|| Box::new(protectors)),
+            ..Self::new(&half(&keys.encrypt), &half(&keys.decrypt))
+        }
+    }
+
+    /// Bytes that a plain packet may have, from its flags byte on, if its datagram is to have
+    /// `datagram` bytes at most.
+    pub fn plain_room(&self, datagram: usize) -> usize {
+        let protectors = self.protection.as_deref();
+        let mac = protectors.and_then(|protectors| protectors.send_mac.as_ref());
+        let after = mac.map_or(0, |mac| mac.length);
+        let sealed = (datagram - SESSION_ID_LEN - after) / BLOCK * BLOCK;
+        let numbered = protectors.is_some_and(|protectors| protectors.next_sequence.is_some());
+        sealed
+            - if mac.is_some() { 0 } else { CHECKSUM_LEN }
+            - if numbered { SEQUENCE_ROOM } else { 0 }
+    }
+
+    /// Makes room for session ID and checksum at the end of `out`, and writes the sequence
+    /// number; the plain packet follows.
+    pub fn begin(&self, out: &mut Vec<u8>) -> Begun {
+        let start = out.len();
+        out.extend_from_slice(&[0; SESSION_ID_LEN]);
+        if let Some(sequence) = self.next_sequence() {
+            put_vlu(out, sequence);
+        }
+        if self.send_mac().is_none() {
+            out.extend_from_slice(&[0; CHECKSUM_LEN]);
+        }
+        Begun { start }
+    }
+
+    fn next_sequence(&self) -> Option<u64> {
+        self.protection.as_ref()?.next_sequence
+    }
+
+    fn send_mac(&self) -> Option<&PacketMac> {
+        self.protection.as_ref()?.send_mac.as_ref()
+    }
+
+    /// Pads, sums, encrypts and signs the begun packet, in place.
+    pub fn seal(&mut self, out: &mut Vec<u8>, begun: Begun, session_id: u32) {
+        let sealed_at = begun.start + SESSION_ID_LEN;
+        let plain = out.len() - sealed_at;
+        out.resize(sealed_at + plain.next_multiple_of(BLOCK), 0xff);
+        if self.send_mac().is_none() {
+            let checksum_at = sealed_at + self.next_sequence().map_or(0, crate::wire::vlu_len);
+            let sum = internet_checksum(&out[checksum_at + CHECKSUM_LEN..]);
+            out[checksum_at..checksum_at + CHECKSUM_LEN].copy_from_slice(&sum.to_be_bytes());
+        }
+        let (blocks, _) = InOutBuf::from(&mut out[sealed_at..]).into_chunks();
+        cbc::Encryptor::inner_iv_init(&self.encrypt, &[0; BLOCK].into())
+            .encrypt_blocks_inout(blocks);
+        if let Some(mac) = self.send_mac() {
+            let (bytes, length) = (mac.of(&out[sealed_at..]), mac.length);
+            out.extend_from_slice(&bytes[..length]);
+        }
+        scramble_session_id(&mut out[begun.start..], session_id);
+        if let Some(sequence) =
+            self.protection.as_mut().and_then(|protectors| protectors.next_sequence.as_mut())
+        {
+            *sequence += 1;
+        }
+    }
+
+    /// Verifies a datagram and decrypts it in place; hands out the plain packet from its flags
+    /// byte on, with its padding.
+    pub fn open<'a>(&mut self, datagram: &'a mut [u8]) -> Result<&'a [u8], OpenError> {
+        let protectors = self.protection.as_deref_mut();
+        let (receive_mac, window) = match protectors {
+            Some(protectors) => (protectors.receive_mac.as_ref(), protectors.window.as_mut()),
+            None => (None, None),
+        };
+        let mut sealed = datagram.get_mut(SESSION_ID_LEN..).ok_or(OpenError::Unverified)?;
+        if let Some(mac) = receive_mac {
+            let at = sealed.len().checked_sub(mac.length).ok_or(OpenError::Unverified)?;
+            let (before, code) = sealed.split_at_mut(at);
+            if !mac.verifies(before, code) {
+                return Err(OpenError::Unverified);
+            }
+            sealed = before;
+        }
         if sealed.is_empty() || !sealed.len().is_multiple_of(BLOCK) {
-            return Err(Malformed);
+            return Err(OpenError::Unverified);
         }
         let (blocks, _) = InOutBuf::from(&mut *sealed).into_chunks();
         cbc::Decryptor::inner_iv_init(&self.decrypt, &[0; BLOCK].into())
             .decrypt_blocks_inout(blocks);
-        let (sum, plain) = sealed.split_first_chunk::<CHECKSUM_LEN>().ok_or(Malformed)?;
-        if u16::from_be_bytes(*sum) != internet_checksum(plain) {
-            return Err(Malformed);
+        let mut reader = Reader::new(sealed);
+        let sequence = match window {
+            Some(window) => Some((window, reader.vlu().map_err(|_| OpenError::Unverified)?)),
+            None => None,
+        };
+        let sum = match receive_mac {
+            Some(_) => None,
+            None => Some(reader.u16().map_err(|_| OpenError::Unverified)?),
+        };
+        let plain = reader.rest();
+        if sum.is_some_and(|sum| sum != internet_checksum(plain)) {
+            return Err(OpenError::Unverified);
+        }
+        // Only what is authentic may move the window.
+        if let Some((window, sequence)) = sequence
+            && !window.accept(sequence)
+        {
+            return Err(OpenError::Replayed);
         }
         Ok(plain)
+    }
+}
+
+impl PacketKeys {
+    /// Decrypts a datagram of a capture in place, without the means to verify its HMAC: the
+    /// session sequence number and the packet from its flags byte on. What comes out is to be
+    /// judged by whether it makes sense.
+    pub fn decrypt_captured<'a>(
+        &self,
+        datagram: &'a mut [u8],
+        hmac_length: usize,
+        is_numbered: bool,
+    ) -> Option<(Option<u64>, &'a [u8])> {
+        let end = datagram.len().checked_sub(hmac_length)?;
+        let sealed = datagram.get_mut(SESSION_ID_LEN..end)?;
+        if sealed.is_empty() || !sealed.len().is_multiple_of(BLOCK) {
+            return None;
+        }
+        let (blocks, _) = InOutBuf::from(&mut *sealed).into_chunks();
+        cbc::Decryptor::inner_iv_init(&self.decrypt, &[0; BLOCK].into())
+            .decrypt_blocks_inout(blocks);
+        let mut reader = Reader::new(sealed);
+        let number = if is_numbered { Some(reader.vlu().ok()?) } else { None };
+        if hmac_length > 0 {
+            return Some((number, reader.rest()));
+        }
+        let (sum, plain) = (reader.u16().ok()?, reader.rest());
+        (sum == internet_checksum(plain)).then_some((number, plain))
     }
 }
 
@@ -82,56 +292,102 @@ pub fn scramble_session_id(datagram: &mut [u8], session_id: u32) {
     datagram[..SESSION_ID_LEN].copy_from_slice(&hidden.to_be_bytes());
 }
 
-/// Makes room for session ID and checksum at the end of `out`; the plain packet follows.
-/// Returns where the datagram starts.
-pub fn begin_packet(out: &mut Vec<u8>) -> usize {
-    let start = out.len();
-    out.extend_from_slice(&[0; SESSION_ID_LEN + CHECKSUM_LEN]);
-    start
-}
-
-/// Pads, sums and encrypts the packet begun at `start`, in place.
-pub fn seal(out: &mut Vec<u8>, start: usize, session_id: u32, keys: &PacketKeys) {
-    let plain = out.len() - start - SESSION_ID_LEN;
-    out.resize(start + SESSION_ID_LEN + plain.next_multiple_of(BLOCK), 0xff);
-    let sealed = &mut out[start + SESSION_ID_LEN..];
-    let sum = internet_checksum(&sealed[CHECKSUM_LEN..]);
-    sealed[..CHECKSUM_LEN].copy_from_slice(&sum.to_be_bytes());
-    let (blocks, _) = InOutBuf::from(sealed).into_chunks();
-    cbc::Encryptor::inner_iv_init(&keys.encrypt, &[0; BLOCK].into()).encrypt_blocks_inout(blocks);
-    scramble_session_id(&mut out[start..], session_id);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The two ends of a session.
+    fn ends(protection: PacketProtection) -> (PacketKeys, PacketKeys) {
+        let near = DirectionKeys {
+            encrypt: [1; 32],
+            decrypt: [2; 32],
+            send_mac: [3; 32],
+            receive_mac: [4; 32],
+        };
+        let far = DirectionKeys {
+            encrypt: [2; 32],
+            decrypt: [1; 32],
+            send_mac: [4; 32],
+            receive_mac: [3; 32],
+        };
+        (
+            PacketKeys::protected(&near, protection),
+            PacketKeys::protected(&far, protection.reversed()),
+        )
+    }
+
+    fn sealed(keys: &mut PacketKeys, plain: &[u8]) -> Vec<u8> {
+        let mut out = vec![0xaa; 3];
+        let begun = keys.begin(&mut out);
+        out.extend_from_slice(plain);
+        keys.seal(&mut out, begun, 0x0102_0304);
+        out.split_off(3)
+    }
+
+    fn every_protection() -> impl Iterator<Item = PacketProtection> {
+        [(None, false), (Some(10), false), (None, true), (Some(32), true)].into_iter().map(
+            |(hmac, sequence)| PacketProtection {
+                send_hmac: hmac,
+                receive_hmac: Some(4),
+                send_sequence: sequence,
+                receive_sequence: false,
+            },
+        )
+    }
+
     #[test]
     fn seal_then_open_gives_the_packet_back() {
-        let (ours, theirs) =
-            (PacketKeys::new(&[1; 16], &[2; 16]), PacketKeys::new(&[2; 16], &[1; 16]));
-        let mut out = vec![0xaa; 3];
-        let start = begin_packet(&mut out);
-        out.extend_from_slice(b"a plain packet");
-        seal(&mut out, start, 0x0102_0304, &ours);
-        let datagram = &mut out[3..];
-        assert_eq!(session_id_of(datagram), Some(0x0102_0304));
-        assert_eq!(theirs.open(datagram).unwrap(), b"a plain packet");
+        for protection in every_protection() {
+            let (mut near, mut far) = ends(protection);
+            for _ in 0..300 {
+                let mut datagram = sealed(&mut near, b"a plain packet");
+                assert_eq!(session_id_of(&datagram), Some(0x0102_0304));
+                assert!(far.open(&mut datagram).unwrap().starts_with(b"a plain packet"));
+                let mut back = sealed(&mut far, b"and back");
+                assert!(near.open(&mut back).unwrap().starts_with(b"and back"));
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_plain_packet_fits_its_datagram() {
+        for protection in every_protection() {
+            let (mut near, _) = ends(protection);
+            let plain = vec![7; near.plain_room(1188)];
+            assert!((1150..=1188).contains(&sealed(&mut near, &plain).len()), "{protection:?}");
+        }
     }
 
     #[test]
     fn damage_and_odd_lengths_are_refused() {
-        let keys = PacketKeys::default();
-        let mut out = Vec::new();
-        let start = begin_packet(&mut out);
-        out.extend_from_slice(&[7; 40]);
-        seal(&mut out, start, 0, &keys);
-        let mut damaged = out.clone();
-        damaged[20] ^= 1;
-        assert_eq!(keys.open(&mut damaged), Err(Malformed));
-        assert_eq!(keys.open(&mut out[..51]), Err(Malformed));
-        assert_eq!(keys.open(&mut [0; 4]), Err(Malformed));
-        assert_eq!(keys.open(&mut []), Err(Malformed));
+        for protection in every_protection() {
+            let (mut near, mut far) = ends(protection);
+            let datagram = sealed(&mut near, &[7; 40]);
+            for at in 4..datagram.len() {
+                let mut damaged = datagram.clone();
+                damaged[at] ^= 1;
+                assert_eq!(far.open(&mut damaged), Err(OpenError::Unverified));
+            }
+            for length in 0..datagram.len() {
+                assert!(far.open(&mut datagram.clone()[..length]).is_err());
+            }
+            assert!(far.open(&mut datagram.clone()).is_ok(), "refusals moved no window");
+        }
         assert_eq!(session_id_of(&[0; 19]), None);
+    }
+
+    #[test]
+    fn a_numbered_packet_is_taken_once() {
+        let protection = PacketProtection {
+            send_hmac: Some(16),
+            send_sequence: true,
+            ..PacketProtection::default()
+        };
+        let (mut near, mut far) = ends(protection);
+        let (first, second) = (sealed(&mut near, b"first"), sealed(&mut near, b"second"));
+        assert!(far.open(&mut second.clone()).is_ok());
+        assert!(far.open(&mut first.clone()).is_ok());
+        assert_eq!(far.open(&mut first.clone()), Err(OpenError::Replayed));
+        assert_eq!(far.open(&mut second.clone()), Err(OpenError::Replayed));
     }
 }

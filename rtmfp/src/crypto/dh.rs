@@ -1,29 +1,81 @@
-//! Diffie-Hellman in MODP group 2, RFC 7425 §4.2, with the checks of §4.6.2.
+//! Diffie-Hellman in the MODP groups of RFC 7425 §4.2, with the checks of §4.6.2.
 //!
-//! The group's prime is safe, so a 256-bit exponent loses nothing against its strength.
-//! All arithmetic on secrets is constant time.
+//! All primes are safe, so short exponents lose nothing against a group's strength; their lengths
+//! are those RFC 3526 §8 recommends. All arithmetic on secrets is constant time.
 
-use crypto_bigint::{
-    Odd, U256, U1024,
-    modular::{FixedMontyForm, FixedMontyParams},
-};
+mod modulus;
+mod primes;
+
+use crypto_bigint::U512;
 use rand::Rng;
 use thiserror::Error;
 
-/// IANA's number of the 1024-bit group (RFC 7296 Appendix B.2).
-pub const GROUP_2: u64 = 2;
+use primes::{MODP_1024, MODP_1536, MODP_2048, MODP_4096};
 
-const BYTES: usize = 128;
-const LIMBS: usize = U1024::LIMBS;
+/// Longest private exponent in bytes.
+const MAX_EXPONENT: usize = 64;
 
-const PRIME: Odd<U1024> = Odd::<U1024>::from_be_hex(
-    "FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74\
-     020BBEA63B139B22514A08798E3404DDEF9519B3CD3A431B302B0A6DF25F1437\
-     4FE1356D6D51C245E485B576625E7EC6F44C42E9A637ED6B0BFF5CB6F406B7ED\
-     EE386BFB5A899FA5AE9F24117C4B1FE649286651ECE65381FFFFFFFFFFFFFFFF",
-);
-const PARAMS: FixedMontyParams<LIMBS> = FixedMontyParams::new_vartime(PRIME);
-const GENERATOR: U1024 = U1024::from_u8(2);
+/// A group, by the size of its prime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Group {
+    /// IANA's number 2, the one that Flash Player knows.
+    Modp1024,
+    /// Number 5.
+    Modp1536,
+    /// Number 14.
+    Modp2048,
+    /// Number 16; not in RFC 7425, but rtmfp-cpp prefers it.
+    Modp4096,
+}
+
+/// Does the same with the modulus of any group, which is of another type for each.
+macro_rules! with_modulus {
+    ($group:expr, $modulus:ident => $body:expr) => {
+        match $group {
+            Group::Modp1024 => {
+                let $modulus = &MODP_1024;
+                $body
+            }
+            Group::Modp1536 => {
+                let $modulus = &MODP_1536;
+                $body
+            }
+            Group::Modp2048 => {
+                let $modulus = &MODP_2048;
+                $body
+            }
+            Group::Modp4096 => {
+                let $modulus = &MODP_4096;
+                $body
+            }
+        }
+    };
+}
+
+impl Group {
+    /// In the order in which they are chosen.
+    pub const STRONGEST_FIRST: [Self; 4] =
+        [Self::Modp4096, Self::Modp2048, Self::Modp1536, Self::Modp1024];
+
+    /// IANA's number of the group.
+    pub fn number(self) -> u64 {
+        match self {
+            Self::Modp1024 => 2,
+            Self::Modp1536 => 5,
+            Self::Modp2048 => 14,
+            Self::Modp4096 => 16,
+        }
+    }
+
+    /// The group with this number, if we know it.
+    pub fn from_number(number: u64) -> Option<Self> {
+        Self::STRONGEST_FIRST.into_iter().find(|group| group.number() == number)
+    }
+
+    fn exponent_bits(self) -> u32 {
+        with_modulus!(self, modulus => modulus.exponent_bits)
+    }
+}
 
 /// The far end's public key must not be used. Blame lies with the far end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -44,79 +96,74 @@ impl SharedSecret {
 /// A private exponent and its public key.
 #[derive(Clone)]
 pub struct KeyPair {
-    exponent: U256,
-    public: [u8; BYTES],
+    group: Group,
+    exponent: U512,
+    public: Box<[u8]>,
 }
 
 impl std::fmt::Debug for KeyPair {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("KeyPair(secret)")
+        write!(f, "KeyPair({:?}, secret)", self.group)
     }
 }
 
 impl KeyPair {
     /// Draws a key. A public key with a leading zero byte would travel one byte shorter, which
     /// librtmfp and the Mona servers read at fixed offsets: such a one is drawn again.
-    pub fn generate(rng: &mut impl Rng) -> Self {
+    pub fn generate(group: Group, rng: &mut impl Rng) -> Self {
+        let mut bytes = [0; MAX_EXPONENT];
+        let used = &mut bytes[MAX_EXPONENT - group.exponent_bits() as usize / 8..];
         loop {
-            let mut bytes = [0; 32];
-            rng.fill_bytes(&mut bytes);
-            let pair = Self::from_exponent(&bytes);
-            if pair.public[0] != 0 && is_acceptable(&U1024::from_be_slice(&pair.public)) {
+            rng.fill_bytes(used);
+            if let Ok(pair) = Self::from_exponent(group, used)
+                && pair.public[0] != 0
+            {
                 return pair;
             }
         }
     }
 
-    /// From a stored private exponent, big-endian.
-    pub fn from_exponent(exponent: &[u8; 32]) -> Self {
-        let exponent = U256::from_be_slice(exponent);
-        let public = FixedMontyForm::new(&GENERATOR, &PARAMS)
-            .pow_bounded_exp(&exponent, U256::BITS)
-            .retrieve();
-        Self { exponent, public: to_bytes(&public) }
+    /// From a stored private exponent, big-endian. An error if it is too long for the group, or
+    /// so short that its public key would be refused.
+    pub fn from_exponent(group: Group, exponent: &[u8]) -> Result<Self, PublicKeyError> {
+        let length = group.exponent_bits() as usize / 8;
+        let mut padded = [0; MAX_EXPONENT];
+        let at = length.checked_sub(exponent.len()).ok_or(PublicKeyError)?;
+        padded[MAX_EXPONENT - length + at..].copy_from_slice(exponent);
+        let exponent = U512::from_be_slice(&padded);
+        let public = with_modulus!(group, modulus => {
+            let public = modulus.public_key(&exponent);
+            modulus.read_public(&public).ok_or(PublicKeyError)?;
+            public
+        });
+        Ok(Self { group, exponent, public: public.into() })
     }
 
-    /// Big-endian, 128 bytes, the first not zero when generated.
+    /// Its group.
+    pub fn group(&self) -> Group {
+        self.group
+    }
+
+    /// Big-endian, as long as the prime, the first byte not zero when generated.
     pub fn public(&self) -> &[u8] {
         &self.public
     }
 
+    /// The private exponent, big-endian, for keeping it.
+    pub fn exponent(&self) -> Vec<u8> {
+        let bytes = self.exponent.to_be_bytes();
+        bytes.as_ref()[MAX_EXPONENT - self.group.exponent_bits() as usize / 8..].to_vec()
+    }
+
     /// Combines with the far end's public key, any length, after checking it.
     pub fn agree(&self, far_public: &[u8]) -> Result<SharedSecret, PublicKeyError> {
-        let far = read_public(far_public)?;
-        let shared = FixedMontyForm::new(&far, &PARAMS)
-            .pow_bounded_exp(&self.exponent, U256::BITS)
-            .retrieve();
-        let bytes = to_bytes(&shared);
-        let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-        Ok(SharedSecret(bytes[zeros..].to_vec()))
+        let shared = with_modulus!(self.group, modulus => {
+            let far = modulus.read_public(far_public).ok_or(PublicKeyError)?;
+            modulus.power(&far, &self.exponent)
+        });
+        let zeros = shared.iter().take_while(|byte| **byte == 0).count();
+        Ok(SharedSecret(shared[zeros..].to_vec()))
     }
-}
-
-fn to_bytes(number: &U1024) -> [u8; BYTES] {
-    let mut bytes = [0; BYTES];
-    bytes.copy_from_slice(number.to_be_bytes().as_ref());
-    bytes
-}
-
-fn read_public(bytes: &[u8]) -> Result<U1024, PublicKeyError> {
-    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-    let digits = &bytes[zeros..];
-    let mut padded = [0; BYTES];
-    let at = BYTES.checked_sub(digits.len()).ok_or(PublicKeyError)?;
-    padded[at..].copy_from_slice(digits);
-    let key = U1024::from_be_slice(&padded);
-    if is_acceptable(&key) { Ok(key) } else { Err(PublicKeyError) }
-}
-
-/// RFC 7425 §4.6.2: 2^24 ≤ key ≤ p − 2^24, with at least 16 one bits and 16 zero bits.
-fn is_acceptable(key: &U1024) -> bool {
-    let margin = U1024::from_u32(1 << 24);
-    let top = PRIME.as_ref().wrapping_sub(&margin);
-    let ones: u32 = key.as_words().iter().map(|word| word.count_ones()).sum();
-    let zeros = key.bits_vartime() - ones;
-    *key >= margin && *key <= top && ones >= 16 && zeros >= 16
 }
 
 #[cfg(test)]
@@ -124,19 +171,40 @@ mod tests {
     use super::*;
     use rand::{SeedableRng, rngs::StdRng};
 
+    fn two(group: Group, seed: u64) -> (KeyPair, KeyPair) {
+        let mut rng = StdRng::seed_from_u64(seed);
+        (KeyPair::generate(group, &mut rng), KeyPair::generate(group, &mut rng))
+    }
+
     #[test]
-    fn both_sides_agree() {
-        let mut rng = StdRng::seed_from_u64(1);
-        let (a, b) = (KeyPair::generate(&mut rng), KeyPair::generate(&mut rng));
-        let secret = a.agree(b.public()).unwrap();
-        assert_eq!(secret.as_bytes(), b.agree(a.public()).unwrap().as_bytes());
-        assert_ne!(secret.as_bytes()[0], 0);
+    fn both_sides_agree_in_every_group() {
+        for group in Group::STRONGEST_FIRST {
+            let (a, b) = two(group, 1);
+            let secret = a.agree(b.public()).unwrap();
+            assert_eq!(secret.as_bytes(), b.agree(a.public()).unwrap().as_bytes(), "{group:?}");
+            assert_ne!(secret.as_bytes()[0], 0);
+        }
+    }
+
+    #[test]
+    fn the_generators_table_gives_what_exponentiation_gives() {
+        let (pair, _) = two(Group::Modp1024, 3);
+        let two = crypto_bigint::U1024::from_u8(2);
+        assert_eq!(MODP_1024.power(&two, &pair.exponent), *pair.public);
+    }
+
+    #[test]
+    fn a_kept_exponent_gives_the_same_key() {
+        let (pair, _) = two(Group::Modp2048, 4);
+        let again = KeyPair::from_exponent(pair.group(), &pair.exponent()).unwrap();
+        assert_eq!(again.public(), pair.public());
+        assert!(KeyPair::from_exponent(Group::Modp1024, &[1; 29]).is_err());
+        assert!(KeyPair::from_exponent(Group::Modp1024, &[1]).is_err());
     }
 
     #[test]
     fn a_key_may_carry_leading_zeros() {
-        let mut rng = StdRng::seed_from_u64(2);
-        let (a, b) = (KeyPair::generate(&mut rng), KeyPair::generate(&mut rng));
+        let (a, b) = two(Group::Modp1024, 2);
         let mut padded = vec![0; 9];
         padded.extend_from_slice(b.public());
         assert_eq!(a.agree(&padded).unwrap().as_bytes(), a.agree(b.public()).unwrap().as_bytes());
@@ -144,20 +212,17 @@ mod tests {
 
     #[test]
     fn weak_keys_are_refused() {
-        let pair = KeyPair::from_exponent(&[0x5a; 32]);
-        let prime = to_bytes(PRIME.as_ref());
-        let mut almost_prime = prime;
+        let (pair, _) = two(Group::Modp1024, 5);
+        let prime = MODP_1024.prime();
+        let mut almost_prime = prime.clone();
         almost_prime[127] = 0xfe;
-        let power_of_two = {
-            let mut key = [0; BYTES];
-            key[3] = 0x40;
-            key
-        };
+        let mut power_of_two = [0; 128];
+        power_of_two[3] = 0x40;
         for bad in [
             &[][..],
             &[1],
             &[0xff, 0xff, 0xff],
-            &[0; BYTES],
+            &[0; 128],
             &prime,
             &almost_prime,
             &power_of_two,

@@ -1,7 +1,7 @@
 //! Endpoint discriminators: which endpoint an initiator wants. RFC 7425 §4.4.
 
 use super::{Certificate, PeerId};
-use crate::wire::{OptionItem, Options, put_option};
+use crate::wire::{Options, put_option};
 
 mod option {
     pub const REQUIRED_HOSTNAME: u64 = 0x00;
@@ -16,30 +16,39 @@ pub enum Discriminator {
     Fingerprint(PeerId),
     /// Any server that takes this URI, for example `rtmfp://host/app`.
     AncillaryData(Vec<u8>),
-    /// Nothing we could satisfy: a hostname, or nothing known.
+    /// The server with this name in its certificate, which may also have to take a URI.
+    Hostname {
+        /// Compared byte by byte.
+        name: Vec<u8>,
+        /// As in [`Self::AncillaryData`].
+        ancillary_data: Option<Vec<u8>>,
+    },
+    /// Nothing that anybody could satisfy.
     Other,
 }
 
 impl Discriminator {
     /// Reads a discriminator. A fingerprint decides alone, whatever else is there.
     pub fn decode(bytes: &[u8]) -> Self {
-        let (mut ancillary, mut hostname) = (None, false);
-        for item in Options::new(bytes) {
-            match item {
-                OptionItem::Option(option::FINGERPRINT, value) => {
-                    return <[u8; 32]>::try_from(value)
-                        .map_or(Self::Other, |id| Self::Fingerprint(PeerId(id)));
-                }
-                OptionItem::Option(option::ANCILLARY_DATA, value) => {
-                    ancillary = Some(value.to_vec())
-                }
-                OptionItem::Option(option::REQUIRED_HOSTNAME, _) => hostname = true,
-                _ => {}
-            }
+        let options = Options::new(bytes);
+        if let Some(value) = options.find(option::FINGERPRINT) {
+            return <[u8; 32]>::try_from(value)
+                .map_or(Self::Other, |id| Self::Fingerprint(PeerId(id)));
         }
-        match ancillary {
-            Some(data) if !hostname => Self::AncillaryData(data),
-            _ => Self::Other,
+        let ancillary_data = options.find(option::ANCILLARY_DATA).map(<[u8]>::to_vec);
+        match (options.find(option::REQUIRED_HOSTNAME), ancillary_data) {
+            (Some(name), ancillary_data) => Self::Hostname { name: name.to_vec(), ancillary_data },
+            (None, Some(uri)) => Self::AncillaryData(uri),
+            (None, None) => Self::Other,
+        }
+    }
+
+    /// The URI asked for, if one is.
+    pub fn uri(&self) -> Option<&[u8]> {
+        match self {
+            Self::AncillaryData(uri) => Some(uri),
+            Self::Hostname { ancillary_data, .. } => ancillary_data.as_deref(),
+            _ => None,
         }
     }
 
@@ -49,6 +58,12 @@ impl Discriminator {
         match self {
             Self::Fingerprint(id) => put_option(&mut out, option::FINGERPRINT, &id.0),
             Self::AncillaryData(uri) => put_option(&mut out, option::ANCILLARY_DATA, uri),
+            Self::Hostname { name, ancillary_data } => {
+                put_option(&mut out, option::REQUIRED_HOSTNAME, name);
+                if let Some(uri) = ancillary_data {
+                    put_option(&mut out, option::ANCILLARY_DATA, uri);
+                }
+            }
             Self::Other => {}
         }
         out
@@ -59,6 +74,10 @@ impl Discriminator {
         match self {
             Self::Fingerprint(id) => *id == certificate.peer_id(),
             Self::AncillaryData(_) => certificate.accepts_ancillary_data(),
+            Self::Hostname { name, ancillary_data } => {
+                certificate.hostname() == Some(name)
+                    && (ancillary_data.is_none() || certificate.accepts_ancillary_data())
+            }
             Self::Other => false,
         }
     }
@@ -67,6 +86,7 @@ impl Discriminator {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::{Group, Identity, Keys};
 
     #[test]
     fn both_kinds_round_trip() {
@@ -79,13 +99,31 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_decides_alone_and_a_hostname_is_not_ours() {
+    fn a_fingerprint_decides_alone() {
         let mut both = Discriminator::AncillaryData(b"rtmfp:".to_vec()).encode();
         both.extend(Discriminator::Fingerprint(PeerId([7; 32])).encode());
         assert_eq!(Discriminator::decode(&both), Discriminator::Fingerprint(PeerId([7; 32])));
-        let mut hostname = Discriminator::AncillaryData(b"rtmfp:".to_vec()).encode();
-        put_option(&mut hostname, option::REQUIRED_HOSTNAME, b"example.com");
-        assert_eq!(Discriminator::decode(&hostname), Discriminator::Other);
         assert_eq!(Discriminator::decode(&[]), Discriminator::Other);
+        assert_eq!(Discriminator::decode(&[3, 0x0f, 1, 2]), Discriminator::Other);
+    }
+
+    #[test]
+    fn a_hostname_must_be_the_certificates() {
+        let keys = Keys::Ephemeral { groups: vec![Group::Modp1024], randomness: vec![1; 64] };
+        let named = Identity::new(Some("example.com"), true, keys);
+        let nameless = Identity::server(&[1; 64]);
+        let wants = |name: &str, ancillary_data: Option<&[u8]>| Discriminator::Hostname {
+            name: name.into(),
+            ancillary_data: ancillary_data.map(<[u8]>::to_vec),
+        };
+        for (wanted, is_selected) in [
+            (wants("example.com", None), true),
+            (wants("example.com", Some(b"rtmfp:")), true),
+            (wants("example.org", None), false),
+        ] {
+            assert_eq!(Discriminator::decode(&wanted.encode()), wanted);
+            assert_eq!(wanted.selects(named.certificate()), is_selected, "{wanted:?}");
+            assert!(!wanted.selects(nameless.certificate()));
+        }
     }
 }

@@ -1,11 +1,14 @@
 //! What an application may choose about its endpoint.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use crate::session::{Liveness, ReceiveLimits};
+use crate::{
+    crypto::{Credential, KeyLog, Policy},
+    session::{DEFAULT_DATAGRAM, Liveness, ReceiveLimits},
+};
 
 /// Endpoint settings with their defaults.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// Keepalive and death of sessions; 15 s and 20 s.
     pub liveness: Liveness,
@@ -15,6 +18,17 @@ pub struct Config {
     pub max_sessions: usize,
     /// Report hellos for others as [`crate::Event::Wanted`]. Servers only.
     pub introduces: bool,
+    /// HMACs and sequence numbers on packets; [`crate::crypto::Protection::Match`].
+    pub protection: ProtectionRules,
+    /// What keying messages are signed with, and whose signatures are known.
+    pub passwords: Passwords,
+    /// Largest datagram of an open session. 1188 bytes pass every path, and Flash is said to
+    /// ignore those over 1192; when this is larger, paths are probed (RFC 7016 §3.5.4.3).
+    pub max_datagram: usize,
+    /// What tells congestion beside loss.
+    pub congestion: CongestionSignals,
+    /// Where session keys are written down, for decoding captures of one's own.
+    pub key_log: Option<Arc<dyn KeyLog>>,
 }
 
 impl Default for Config {
@@ -28,6 +42,124 @@ impl Default for Config {
             limits: ReceiveLimits::default(),
             max_sessions: 100_000,
             introduces: false,
+            protection: ProtectionRules::default(),
+            passwords: Passwords::default(),
+            max_datagram: DEFAULT_DATAGRAM,
+            congestion: CongestionSignals::default(),
+            key_log: None,
+        }
+    }
+}
+
+/// Congestion signals beside loss, both as rtmfp-cpp has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CongestionSignals {
+    /// Mark packets ECN-capable once the far end has shown that it reports marks, and report
+    /// those that arrive. Routers then slow us down before they drop. On.
+    pub ecn: bool,
+    /// Take a round trip this much longer than the shortest one for congestion. Off; 100 ms
+    /// keeps queues short at the price of bandwidth against other senders.
+    pub delay: Option<Duration>,
+}
+
+impl Default for CongestionSignals {
+    fn default() -> Self {
+        Self { ecn: true, delay: None }
+    }
+}
+
+/// Which packet protection is wanted of whom.
+#[derive(Debug, Clone, Default)]
+pub struct ProtectionRules {
+    /// Where no rule applies, and for sessions that we open.
+    pub default: Policy,
+    /// The first that applies counts.
+    pub rules: Vec<ProtectionRule>,
+}
+
+/// A policy for some of those who open sessions with us.
+#[derive(Debug, Clone)]
+pub struct ProtectionRule {
+    /// Those who ask at this one of the driver's sockets; at any if absent.
+    pub socket: Option<u8>,
+    /// Those who ask for a URI whose path begins with this, such as `live`; for anything if
+    /// absent.
+    pub path: Option<String>,
+    /// What is wanted of them.
+    pub policy: Policy,
+}
+
+impl ProtectionRules {
+    /// What is wanted of who asks for `uri` at `socket`.
+    pub fn policy(&self, socket: u8, uri: Option<&[u8]>) -> Policy {
+        let path = uri.map(path_of);
+        let applies = |rule: &&ProtectionRule| {
+            rule.socket.is_none_or(|wanted| wanted == socket)
+                && rule.path.as_ref().is_none_or(|wanted| {
+                    path.is_some_and(|path| is_within(path, wanted.as_bytes()))
+                })
+        };
+        self.rules.iter().find(applies).map_or(self.default, |rule| rule.policy)
+    }
+}
+
+/// `app/instance` of `rtmfp://host/app/instance`; librtmfp sends the bare path.
+fn path_of(uri: &[u8]) -> &[u8] {
+    let after_host = uri.windows(3).position(|three| three == b"://").map(|at| &uri[at + 3..]);
+    let path = match after_host {
+        Some(rest) => rest.iter().position(|byte| *byte == b'/').map_or(&[][..], |at| &rest[at..]),
+        None => uri,
+    };
+    path.strip_prefix(b"/").unwrap_or(path)
+}
+
+/// Whether `path` is `prefix` or below it.
+fn is_within(path: &[u8], prefix: &[u8]) -> bool {
+    path.strip_prefix(prefix)
+        .is_some_and(|rest| matches!(rest.first(), None | Some(b'/' | b'?' | b'#')))
+}
+
+/// Simple passwords on keying messages, RFC 7425 §4.3.5.1.1.
+#[derive(Debug, Clone, Default)]
+pub struct Passwords {
+    /// Signs ours.
+    pub ours: Option<Credential>,
+    /// Verify those of others. A known name with a wrong password is always refused.
+    pub known: Vec<Credential>,
+    /// Refuse those who prove nothing.
+    pub is_required: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::Protection;
+
+    #[test]
+    fn the_first_rule_that_applies_counts() {
+        let rule = |socket, path: Option<&str>, wanted| ProtectionRule {
+            socket,
+            path: path.map(str::to_owned),
+            policy: Policy::both(wanted),
+        };
+        let rules = ProtectionRules {
+            default: Policy::both(Protection::Off),
+            rules: vec![
+                rule(None, Some("secure"), Protection::Require),
+                rule(Some(1), None, Protection::Request),
+            ],
+        };
+        for (socket, uri, wanted) in [
+            (0, Some(&b"rtmfp://h:1/secure"[..]), Protection::Require),
+            (0, Some(b"rtmfp://h/secure/room"), Protection::Require),
+            (0, Some(b"secure"), Protection::Require),
+            (0, Some(b"rtmfp://secure"), Protection::Off),
+            (0, Some(b"rtmfp://h/secured"), Protection::Off),
+            (0, None, Protection::Off),
+            (1, Some(b"rtmfp://h/other"), Protection::Request),
+            (1, None, Protection::Request),
+        ] {
+            assert_eq!(rules.policy(socket, uri), Policy::both(wanted), "{socket} {uri:?}");
         }
     }
 }

@@ -6,12 +6,15 @@ use rand::Rng;
 use thiserror::Error;
 
 use super::{
-    Endpoint, Path,
+    Config, Endpoint, Path,
     opening::{Backoff, Due, Keying, Opening},
     table::Slot,
 };
 use crate::{
-    crypto::{Certificate, Discriminator, PeerId, keying::InitiatorComponent},
+    crypto::{
+        self, Certificate, Discriminator, Identity, PeerId, Policy, Signer,
+        keying::{InitiatorComponent, KeyingContext},
+    },
     event::{Event, OpenFailure, SessionId},
     session::{Birth, Session},
     wire::{
@@ -22,9 +25,6 @@ use crate::{
         },
     },
 };
-
-/// The signature that says nothing, RFC 7425 §4.3.5.
-pub(super) const NO_SIGNATURE: &[u8] = b"X";
 
 /// No session is being opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -38,6 +38,15 @@ pub enum OpenError {
     /// Nobody may open a session with themselves.
     #[error("that peer is ourselves")]
     Ourselves,
+}
+
+/// What both roles key sessions with.
+pub(super) fn keying_context<'a>(
+    config: &'a Config,
+    identity: &'a Identity,
+    policy: Policy,
+) -> KeyingContext<'a> {
+    KeyingContext { identity, policy, log: config.key_log.as_deref() }
 }
 
 impl Endpoint {
@@ -132,16 +141,17 @@ impl Endpoint {
         let (path, cookie, component) =
             (keying.path, keying.cookie.clone(), keying.component.bytes.clone());
         let certificate = self.identity.certificate().bytes().to_vec();
+        let credential = self.config.passwords.ours.clone();
         self.send_startup(now, path, 0, |out| {
-            InitiatorKeying {
+            let keying = InitiatorKeying {
                 session_id: id.0,
                 cookie: &cookie,
                 certificate: &certificate,
                 component: &component,
-                signature: NO_SIGNATURE,
+                signature: &[],
                 signed: &[],
-            }
-            .put(out);
+            };
+            keying.put_signed(out, |signed| crypto::sign(credential.as_ref(), signed));
         });
     }
 
@@ -182,8 +192,8 @@ impl Endpoint {
             self.fail_open(id, OpenFailure::Superseded(existing));
             return;
         }
-        let Ok(component) = InitiatorComponent::generate(&self.identity, &far, &mut self.rng)
-        else {
+        let context = keying_context(&self.config, &self.identity, self.config.protection.default);
+        let Ok(component) = InitiatorComponent::generate(context, &far, &mut self.rng) else {
             self.stats.keyings_refused += 1;
             return;
         };
@@ -253,8 +263,18 @@ impl Endpoint {
     ) {
         let Some(Slot::Opening(opening)) = self.table.get_mut(id) else { return };
         let Some(keying) = opening.keying_mut() else { return };
-        let Ok(keys) = keying.component.combine(&self.identity, &keying.far, answer.component)
-        else {
+        let passwords = &self.config.passwords;
+        let signed = [answer.signed, &keying.component.bytes].concat();
+        let signer = match crypto::verify(&passwords.known, &signed, answer.signature) {
+            Some(Signer::Known(credential)) => Some(credential.id.clone()),
+            Some(Signer::Anonymous) if !passwords.is_required => None,
+            _ => {
+                self.stats.keyings_refused += 1;
+                return;
+            }
+        };
+        let context = keying_context(&self.config, &self.identity, self.config.protection.default);
+        let Ok(keys) = keying.component.combine(context, &keying.far, answer.component) else {
             self.stats.keyings_refused += 1;
             return;
         };
@@ -266,14 +286,14 @@ impl Endpoint {
             far: keying.far.clone(),
             keys,
             answered: None,
+            signer,
         };
         if let Some(existing) = self.table.by_peer(&birth.far.peer_id()) {
             self.fail_open(id, OpenFailure::Superseded(existing));
             return;
         }
-        let peer = birth.far.peer_id();
         self.table.replace(id, Session::new(now, self.epoch, birth, &self.config));
-        self.announce(now, id, peer, false);
+        self.announce(now, id);
         for mut datagram in early {
             self.handle_datagram(now, from, &mut datagram);
         }

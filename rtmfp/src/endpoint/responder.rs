@@ -6,10 +6,15 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::{
-    Endpoint, Path, cookie::Verdict, initiator::NO_SIGNATURE, opening::Opening, table::Slot,
+    Endpoint, Path,
+    cookie::Verdict,
+    fragments::{Outcome, Sender},
+    initiator::keying_context,
+    opening::Opening,
+    table::Slot,
 };
 use crate::{
-    crypto::{Certificate, Discriminator, Identity, keying},
+    crypto::{self, Certificate, Discriminator, Identity, Policy, Signer, keying},
     event::{CloseReason, Event, ForwardRequest, OpenFailure, SessionId},
     session::{Answered, Birth, Session},
     wire::{
@@ -52,20 +57,28 @@ impl Endpoint {
     /// A datagram of the startup pseudo-session. At most one hello of it is answered.
     pub(super) fn handle_startup(&mut self, now: Instant, from: Path, datagram: &mut [u8]) {
         // The default keys are cheap to copy next to a decryption, and the borrow ends here.
-        let keys = self.default_keys.clone();
+        let mut keys = self.default_keys.clone();
         let Ok(plain) = keys.open(datagram) else {
             self.stats.dropped_unverified += 1;
             return;
         };
+        if let Some(whole) = self.take_startup_packet(now, from, plain) {
+            // Pieces of pieces are not looked for.
+            self.take_startup_packet(now, from, &whole);
+        }
+    }
+
+    /// Acts on the chunks of a plain packet. Hands out the packet that its pieces completed.
+    fn take_startup_packet(&mut self, now: Instant, from: Path, plain: &[u8]) -> Option<Vec<u8>> {
         let mut reader = Reader::new(plain);
         match PacketHeader::read(&mut reader) {
             Ok(header) if header.flags.mode == Mode::Startup => {}
             _ => {
                 self.stats.dropped_malformed += 1;
-                return;
+                return None;
             }
         }
-        let mut has_answered = false;
+        let (mut has_answered, mut whole) = (false, None);
         for chunk in Chunks::new(reader) {
             match chunk {
                 Chunk::InitiatorHello(hello) if !has_answered => {
@@ -75,15 +88,25 @@ impl Endpoint {
                 Chunk::InitiatorKeying(keying) => self.on_initiator_keying(now, from, &keying),
                 Chunk::ResponderHello(hello) => self.on_responder_hello(now, from, &hello),
                 Chunk::Redirect(redirect) => self.on_redirect(now, from, &redirect),
+                Chunk::Fragment(piece) => {
+                    let sender = Sender::Address(from.remote);
+                    match self.fragments.take(now, sender, Mode::Startup, &piece) {
+                        Outcome::Complete(packet) => whole = Some(packet),
+                        Outcome::Dropped => self.stats.dropped_fragments += 1,
+                        Outcome::Waits => {}
+                    }
+                }
                 _ => {}
             }
         }
+        whole
     }
 
     fn on_initiator_hello(&mut self, now: Instant, from: Path, hello: &InitiatorHello<'_>) {
         let wanted = Discriminator::decode(hello.epd);
         if wanted.selects(self.identity.certificate()) {
-            self.send_hello_answer(now, from, hello.tag);
+            let policy = self.config.protection.policy(from.socket, wanted.uri());
+            self.send_hello_answer(now, from, hello.tag, policy);
         } else if let Discriminator::Fingerprint(peer) = wanted
             && self.config.introduces
         {
@@ -92,12 +115,12 @@ impl Endpoint {
         }
     }
 
-    pub(super) fn send_hello_answer(&mut self, now: Instant, to: Path, tag: &[u8]) {
+    pub(super) fn send_hello_answer(&mut self, now: Instant, to: Path, tag: &[u8], policy: Policy) {
         if self.table.len() >= self.config.max_sessions {
             return;
         }
         self.stats.hellos_answered += 1;
-        let cookie = self.cookies.issue(now, to.remote);
+        let cookie = self.cookies.issue(now, to.remote, policy);
         let certificate = self.identity.certificate().bytes().to_vec();
         self.send_startup(now, to, 0, |out| {
             ResponderHello { tag, cookie: &cookie, certificate: &certificate }.put(out);
@@ -110,10 +133,10 @@ impl Endpoint {
     }
 
     fn on_initiator_keying(&mut self, now: Instant, from: Path, keying: &InitiatorKeying<'_>) {
-        let asked_by = match self.cookies.check(now, from.remote, keying.cookie) {
-            Verdict::Valid { issued_by } => issued_by,
-            Verdict::WrongAddress => {
-                let new_cookie = self.cookies.issue(now, from.remote);
+        let (asked_by, policy) = match self.cookies.check(now, from.remote, keying.cookie) {
+            Verdict::Valid { issued_by, policy } => (issued_by, policy),
+            Verdict::WrongAddress { policy } => {
+                let new_cookie = self.cookies.issue(now, from.remote, policy);
                 self.send_startup(now, from, keying.session_id, |out| {
                     CookieChange { old_cookie: keying.cookie, new_cookie: &new_cookie }.put(out);
                 });
@@ -132,8 +155,10 @@ impl Endpoint {
         if far == *self.identity.certificate() || glare == Glare::WePrevail {
             return;
         }
-        if self.make_way(now, from, &far, keying, asked_by)
-            && let Some(session) = self.accept(now, from, far, keying)
+        if self.answers_again(now, from, &far, keying) || !self.may_replace(from, &far, asked_by) {
+            return;
+        }
+        if let Some(session) = self.accept(now, from, far, keying, policy)
             && let Glare::TheyPrevail(rival) = glare
         {
             self.fail_open(rival, OpenFailure::Superseded(session));
@@ -156,35 +181,47 @@ impl Endpoint {
         if is_same { Glare::TheyPrevail(id) } else { Glare::None }
     }
 
-    /// What an IIKeying means to the session already open at its address, if there is one. True
-    /// when a new session is to be made.
-    fn make_way(
+    /// A repeated IIKeying gets the same answer again, whatever became of the first.
+    fn answers_again(
         &mut self,
         now: Instant,
         from: Path,
         far: &Certificate,
         keying: &InitiatorKeying<'_>,
-        asked_by: Instant,
     ) -> bool {
-        let at_address = self.table.by_address(&from.remote);
-        let Some(id) = at_address.or(self.table.by_peer(&far.peer_id())) else { return true };
-        let Some(Slot::Session(session)) = self.table.get_mut(id) else { return true };
-        if let Some(answered) = &session.answered
-            && session.far_id == keying.session_id
+        let Some(id) = self.table.by_address(&from.remote) else { return false };
+        let Some(Slot::Session(session)) = self.table.get_mut(id) else { return false };
+        let Some(answered) = &session.answered else { return false };
+        let is_same = session.far_id == keying.session_id
             && session.far == *far
-            && *answered.component == *keying.component
-        {
+            && *answered.component == *keying.component;
+        if is_same {
             let reply = answered.reply.clone();
             self.send_startup(now, from, keying.session_id, |out| out.extend_from_slice(&reply));
-            return false;
         }
-        // The far end's half of a glare that is over may arrive late; it must not replace the
-        // session that came of it. What it began before this session, it has given up since.
-        if session.far != *far || asked_by <= session.born + COOKIE_RESOLUTION {
-            return false;
+        is_same
+    }
+
+    /// Whether a new session may take the place of one at its address, or with its peer. The far
+    /// end's half of a glare that is over may arrive late; it must not replace the session that
+    /// came of it. What it began before this session, it has given up since.
+    fn may_replace(&mut self, from: Path, far: &Certificate, asked_by: Instant) -> bool {
+        let rivals = [self.table.by_address(&from.remote), self.table.by_peer(&far.peer_id())];
+        rivals.into_iter().flatten().all(|id| match self.table.get_mut(id) {
+            Some(Slot::Session(session)) => {
+                session.far == *far && asked_by > session.born + COOKIE_RESOLUTION
+            }
+            _ => true,
+        })
+    }
+
+    /// RFC 7425 §4.3.7: a session with the same certificate at the same address is stale. One at
+    /// another address stays until this one has proved that it holds the certificate's keys, for
+    /// anybody can copy a certificate.
+    fn end_stale(&mut self, from: Path) {
+        if let Some(id) = self.table.by_address(&from.remote) {
+            self.end_session(id, Some(CloseReason::Replaced));
         }
-        self.end_session(id, Some(CloseReason::Replaced));
-        true
     }
 
     fn accept(
@@ -193,19 +230,35 @@ impl Endpoint {
         from: Path,
         far: Certificate,
         chunk: &InitiatorKeying<'_>,
+        policy: Policy,
     ) -> Option<SessionId> {
         if self.table.len() >= self.config.max_sessions {
             return None;
         }
-        let answer = keying::respond(&self.identity, &far, chunk.component, &mut self.rng);
+        let Some(signer) = self.signer_of(chunk) else {
+            self.stats.keyings_refused += 1;
+            return None;
+        };
+        let context = keying_context(&self.config, &self.identity, policy);
+        let answer = keying::respond(context, &far, chunk.component, &mut self.rng);
         let Ok((component, keys)) = answer else {
             self.stats.keyings_refused += 1;
             return None;
         };
+        let credential = self.config.passwords.ours.clone();
+        let sign =
+            |signed: &[u8]| crypto::sign(credential.as_ref(), &[signed, chunk.component].concat());
+        self.end_stale(from);
         let peer = far.peer_id();
         let mut reply = Vec::new();
         let inserted = self.table.insert(|id| {
-            reply = encode_reply(id, &component);
+            let answer = ResponderKeying {
+                session_id: id.0,
+                component: &component,
+                signature: &[],
+                signed: &[],
+            };
+            answer.put_signed(&mut reply, sign);
             let answered =
                 Answered { component: chunk.component.into(), reply: reply.as_slice().into() };
             let birth = Birth {
@@ -215,18 +268,25 @@ impl Endpoint {
                 far,
                 keys,
                 answered: Some(answered),
+                signer,
             };
             Slot::Session(Box::new(Session::new(now, self.epoch, birth, &self.config)))
         });
         let id = inserted?;
         self.send_startup(now, from, chunk.session_id, |out| out.extend_from_slice(&reply));
-        self.announce(now, id, peer, true);
+        if self.table.by_peer(&peer) == Some(id) {
+            self.announce(now, id);
+        }
+        self.table.touch(now, id);
         Some(id)
     }
-}
 
-fn encode_reply(id: SessionId, component: &[u8]) -> Vec<u8> {
-    let mut reply = Vec::new();
-    ResponderKeying { session_id: id.0, component, signature: NO_SIGNATURE }.put(&mut reply);
-    reply
+    /// Who signed an IIKeying, if anybody. None if it must be refused for its signature.
+    fn signer_of(&self, chunk: &InitiatorKeying<'_>) -> Option<Option<Vec<u8>>> {
+        let passwords = &self.config.passwords;
+        match crypto::verify(&passwords.known, chunk.signed, chunk.signature)? {
+            Signer::Known(credential) => Some(Some(credential.id.clone())),
+            Signer::Anonymous => (!passwords.is_required).then_some(None),
+        }
+    }
 }

@@ -7,8 +7,8 @@ use thiserror::Error;
 
 use super::{Endpoint, Path, table::Slot};
 use crate::{
-    crypto::{Discriminator, PeerId},
-    event::SessionId,
+    crypto::{Discriminator, PacketProtection, PeerId},
+    event::{EventSink, SessionId},
     session::{Deadline, FlowOptions, Liveness, MAX_METADATA, ReceiveOrder, Session, SessionStats},
     wire::{Address, chunk::ForwardedHello},
 };
@@ -40,6 +40,16 @@ impl<'a> SessionMut<'a> {
     /// Who is at the far end.
     pub fn peer_id(&mut self) -> PeerId {
         self.session().far.peer_id()
+    }
+
+    /// Whose password signed the far end's keying, if [`crate::Passwords`] knows it.
+    pub fn signer(&mut self) -> Option<&[u8]> {
+        self.session().signer.as_deref()
+    }
+
+    /// What packets of this session carry beside what they say.
+    pub fn protection(&mut self) -> PacketProtection {
+        self.session().keys.protection
     }
 
     /// Where the far end is.
@@ -118,6 +128,16 @@ impl<'a> SessionMut<'a> {
     /// Refuses a flow of the far end.
     pub fn reject_flow(&mut self, now: Instant, flow: u64, code: u64) {
         self.session().receiver.reject(now, flow, code);
+        self.touch(now);
+    }
+
+    /// Stops delivery of a flow of the far end, or takes it up again; the far end sees a closed
+    /// window once our buffer is full. Messages already handed out as events still come.
+    pub fn suspend_flow(&mut self, now: Instant, flow: u64, is_suspended: bool) {
+        let id = self.id;
+        let Some(Slot::Session(session)) = self.endpoint.table.get_mut(id) else { return };
+        let mut events = EventSink { session: id, queue: &mut self.endpoint.events };
+        session.receiver.suspend(now, flow, is_suspended, &mut events);
         self.touch(now);
     }
 

@@ -1,10 +1,10 @@
-//! Startup packets waiting to be sent: one chunk each, sealed with the default key.
+//! Packets apart from the sessions' own, waiting to be sent: those of startup, one chunk each and
+//! sealed with the default key, and checks of addresses that a session may move to.
 
 use std::{collections::VecDeque, time::Instant};
 
 use super::{Endpoint, Path};
 use crate::{
-    crypto::{begin_packet, seal},
     session::clock::timestamp,
     wire::{Flags, Mode, PacketHeader},
 };
@@ -19,6 +19,13 @@ pub(super) struct StartupQueue {
 }
 
 impl StartupQueue {
+    /// Queues a sealed datagram.
+    pub fn push(&mut self, path: Path, datagram: Vec<u8>) {
+        if self.queue.len() < MAX_QUEUED {
+            self.queue.push_back((path, datagram));
+        }
+    }
+
     pub fn pop(&mut self) -> Option<(Path, Vec<u8>)> {
         self.queue.pop_front()
     }
@@ -37,7 +44,7 @@ impl Endpoint {
             return;
         }
         let mut out = Vec::with_capacity(512);
-        let start = begin_packet(&mut out);
+        let begun = self.default_keys.begin(&mut out);
         let header = PacketHeader {
             flags: Flags::new(Mode::Startup),
             timestamp: Some(timestamp(self.epoch, now)),
@@ -45,7 +52,7 @@ impl Endpoint {
         };
         header.put(&mut out);
         write(&mut out);
-        seal(&mut out, start, session_id, &self.default_keys);
-        self.startup.queue.push_back((path, out));
+        self.default_keys.seal(&mut out, begun, session_id);
+        self.startup.push(path, out);
     }
 }

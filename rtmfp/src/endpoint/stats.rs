@@ -19,6 +19,12 @@ pub struct EndpointStats {
     pub dropped_unknown_session: u64,
     /// Checksum wrong, or forged.
     pub dropped_unverified: u64,
+    /// Received before, by their session sequence number.
+    pub dropped_replayed: u64,
+    /// Fragments of packets that were not wanted, not consistent or one too many.
+    pub dropped_fragments: u64,
+    /// Sessions whose far end moved to another address.
+    pub sessions_moved: u64,
     /// Hellos answered with a cookie.
     pub hellos_answered: u64,
     /// Keyings with a cookie that was not ours, too old or not from there.

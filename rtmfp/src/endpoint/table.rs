@@ -91,7 +91,8 @@ impl Table {
             Some(Slot::Session(session)) => {
                 let (remote, peer) = (session.path.remote, session.far.peer_id());
                 self.by_address.insert(remote, id);
-                self.by_peer.insert(peer, id);
+                // Who is known by this name already stays so until the newcomer proves itself.
+                self.by_peer.entry(peer).or_insert(id);
             }
             None => {}
         }
@@ -115,6 +116,20 @@ impl Table {
             }
             None => {}
         }
+    }
+
+    /// The session is at another address now.
+    pub fn relocate(&mut self, id: SessionId, from: SocketAddr, to: SocketAddr) {
+        if self.by_address.get(&from) == Some(&id) {
+            self.by_address.remove(&from);
+        }
+        self.by_address.insert(to, id);
+    }
+
+    /// The session holds its certificate's keys: it is the one known by that name. Returns the
+    /// one that was.
+    pub fn prove(&mut self, id: SessionId, peer: PeerId) -> Option<SessionId> {
+        self.by_peer.insert(peer, id).filter(|other| *other != id)
     }
 
     pub fn remove(&mut self, id: SessionId) {
@@ -153,7 +168,10 @@ impl Table {
         let Some(entry) = self.entry(id) else { return };
         let (due, has_work) = match &mut entry.slot {
             Slot::Opening(opening) => (Some(opening.next_timeout()), false),
-            Slot::Session(session) => (session.next_timeout(), session.has_work(now)),
+            Slot::Session(session) => {
+                let has_work = session.has_work(now);
+                (session.next_timeout(), has_work)
+            }
         };
         let becomes_ready = has_work && !entry.is_ready;
         entry.is_ready |= has_work;

@@ -125,6 +125,19 @@ impl Client {
         let _ = view.send(now, answer, hint.encode().into(), None);
     }
 
+    /// Names the client's new address to it, as rtmfp-cpp's server does.
+    pub fn tell_address(&mut self, now: Instant, view: &mut SessionMut<'_>, address: SocketAddr) {
+        let control = self.flows.iter().find(|(_, flow)| flow.stream_id == 0);
+        let Some(flow) = control.map(|(flow, _)| *flow) else { return };
+        let info = Value::object([
+            ("level", Value::string("status")),
+            ("code", Value::string("NetConnection.AddressChange.Notify")),
+            ("description", Value::string("Your address has changed")),
+            ("publicAddress", Value::string(address.to_string())),
+        ]);
+        self.answer(now, view, flow, &Command::new("onStatus", 0.0, vec![info]));
+    }
+
     pub fn on_message(
         &mut self,
         now: Instant,

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::{IdentityError, Server, ServerConfig, identity};
 use crate::{
-    Config, Endpoint,
+    Config, Endpoint, ReceiveLimits,
     crypto::PeerId,
     net::{Driver, Remote},
 };
@@ -81,6 +81,10 @@ impl RunningServer {
     }
 }
 
+/// Clients send commands here, no media.
+const LIMITS: ReceiveLimits =
+    ReceiveLimits { buffer: 128 << 10, message: 256 << 10, session: 1 << 20 };
+
 /// Binds and runs a server.
 pub fn start(config: &ServerConfig) -> Result<RunningServer, ServerError> {
     let identity = identity::load_or_create(config.identity.as_deref())?;
@@ -89,7 +93,7 @@ pub fn start(config: &ServerConfig) -> Result<RunningServer, ServerError> {
     let addresses = usable(&wanted, is_strict)?;
     let mut seed = [0; 32];
     rand::rng().fill_bytes(&mut seed);
-    let settings = Config { introduces: true, ..Config::default() };
+    let settings = Config { introduces: true, limits: LIMITS, ..Config::default() };
     let endpoint = Endpoint::new(settings, identity, Instant::now(), seed);
     let (driver, remote) = Driver::bind(&addresses, endpoint, Server::default())
         .map_err(|error| ServerError::Listen(addresses[0], error))?;

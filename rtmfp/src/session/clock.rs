@@ -87,7 +87,7 @@ impl Clock {
             },
         };
         self.smoothed = Some(smoothed);
-        self.erto = self.measured_timeout(smoothed).max(MIN_ERTO);
+        self.erto = self.measured_timeout(smoothed).clamp(MIN_ERTO, MAX_ERTO);
     }
 
     fn measured_timeout(&self, smoothed: Smoothed) -> Duration {

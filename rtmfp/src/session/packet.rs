@@ -1,37 +1,45 @@
 //! Builds one outgoing packet of an open session in the caller's buffer.
 
 use crate::{
-    crypto::{PacketKeys, begin_packet, seal},
+    crypto::{Begun, PacketKeys},
     wire::{Flags, PacketHeader},
 };
 
-/// Cipher blocks in the largest packet. With the session ID that makes 1188 bytes: Flash is said
-/// to ignore datagrams over 1192 bytes, and 1200 is what every path carries.
-const MAX_SEALED: usize = 74 * 16;
-const CHECKSUM: usize = 2;
+/// Flash is said to ignore datagrams over 1192 bytes, and 1200 is what every path carries; this
+/// is the largest size below that whole cipher blocks make.
+pub(crate) const DEFAULT_DATAGRAM: usize = 4 + 74 * 16;
 const MAX_HEADER: usize = 5;
+
+/// Bytes of chunks that fit a datagram of this size.
+pub(crate) fn chunk_space(keys: &PacketKeys, datagram: usize) -> usize {
+    keys.plain_room(datagram) - MAX_HEADER
+}
 
 /// A packet being written at the end of a buffer.
 #[derive(Debug)]
 pub(crate) struct PacketBuilder<'a> {
     out: &'a mut Vec<u8>,
-    start: usize,
+    begun: Begun,
     header_at: usize,
     body_at: usize,
+    space: usize,
     header: PacketHeader,
 }
 
 impl<'a> PacketBuilder<'a> {
-    /// Bytes of chunks that fit one packet.
-    pub const SPACE: usize = MAX_SEALED - CHECKSUM - MAX_HEADER;
-
-    /// Begins a packet. Echo and notifications are part of `header`.
-    pub fn new(out: &'a mut Vec<u8>, header: PacketHeader) -> Self {
-        let start = begin_packet(out);
+    /// Begins a packet with `space` bytes for chunks. Echo and notifications are part of
+    /// `header`.
+    pub fn new(
+        out: &'a mut Vec<u8>,
+        keys: &PacketKeys,
+        space: usize,
+        header: PacketHeader,
+    ) -> Self {
+        let begun = keys.begin(out);
         let header_at = out.len();
         header.put(out);
         let body_at = out.len();
-        Self { out, start, header_at, body_at, header }
+        Self { out, begun, header_at, body_at, space, header }
     }
 
     /// Where chunks are appended.
@@ -41,12 +49,12 @@ impl<'a> PacketBuilder<'a> {
 
     /// The buffer's length that must not be passed.
     pub fn limit(&self) -> usize {
-        self.body_at + Self::SPACE
+        self.body_at + self.space
     }
 
     /// Room left for chunks.
     pub fn room(&self) -> usize {
-        self.limit() - self.out.len()
+        self.limit().saturating_sub(self.out.len())
     }
 
     pub fn is_empty(&self) -> bool {
@@ -72,12 +80,12 @@ impl<'a> PacketBuilder<'a> {
     }
 
     /// Seals the packet, or takes it back if nothing was written. Returns its size.
-    pub fn finish(self, session_id: u32, keys: &PacketKeys) -> Option<usize> {
+    pub fn finish(self, session_id: u32, keys: &mut PacketKeys) -> Option<usize> {
         if self.is_empty() {
-            self.out.truncate(self.start);
+            self.out.truncate(self.begun.start);
             return None;
         }
-        seal(self.out, self.start, session_id, keys);
-        Some(self.out.len() - self.start)
+        keys.seal(self.out, self.begun, session_id);
+        Some(self.out.len() - self.begun.start)
     }
 }

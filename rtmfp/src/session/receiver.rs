@@ -32,6 +32,8 @@ pub(crate) struct Receiver {
     flows: BTreeMap<u64, RecvFlow>,
     /// Flows that ended, until when their fragments are still acknowledged.
     lingering: VecDeque<(Instant, u64)>,
+    /// Bytes that all flows hold.
+    held: usize,
     limits: ReceiveLimits,
     ack_at: Option<Instant>,
     /// The flow and number of the last fragment in this packet, for Next User Data.
@@ -44,6 +46,7 @@ impl Receiver {
         Self {
             flows: BTreeMap::new(),
             lingering: VecDeque::new(),
+            held: 0,
             limits,
             ack_at: None,
             last: None,
@@ -117,10 +120,15 @@ impl Receiver {
         events: &mut EventSink<'_>,
     ) {
         let Some(flow) = self.flows.get_mut(&id) else { return };
-        let was_open = flow.is_open();
+        let (was_open, held) = (flow.is_open(), flow.held());
         flow.on_fragment(sequence, forward, body, |data| {
             events.flow(FlowEvent::Message { flow: id, data })
         });
+        self.held = self.held - held + flow.held();
+        if self.held > self.limits.session {
+            self.held -= flow.held();
+            flow.reject(0);
+        }
         if was_open && !flow.is_open() {
             events.flow(FlowEvent::Finished { flow: id });
         }
@@ -161,9 +169,28 @@ impl Receiver {
 
     pub fn reject(&mut self, now: Instant, flow: u64, code: u64) {
         if let Some(flow) = self.flows.get_mut(&flow) {
+            self.held -= flow.held();
             flow.reject(code);
             self.ack_at = Some(now);
         }
+    }
+
+    /// Stops delivery of a flow, or takes it up again.
+    pub fn suspend(
+        &mut self,
+        now: Instant,
+        id: u64,
+        is_suspended: bool,
+        events: &mut EventSink<'_>,
+    ) {
+        let Some(flow) = self.flows.get_mut(&id) else { return };
+        let (was_open, held) = (flow.is_open(), flow.held());
+        flow.suspend(is_suspended, |data| events.flow(FlowEvent::Message { flow: id, data }));
+        self.held = self.held - held + flow.held();
+        if was_open && !flow.is_open() {
+            events.flow(FlowEvent::Finished { flow: id });
+        }
+        self.ack_at = Some(now);
     }
 
     pub fn set_order(&mut self, flow: u64, order: ReceiveOrder) {
@@ -205,9 +232,12 @@ impl Receiver {
 
     /// Forgets flows that have lingered long enough.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some((_, flow)) = self.lingering.front().filter(|(at, _)| *at <= now) {
-            self.flows.remove(flow);
-            self.lingering.pop_front();
+        while let Some((_, flow)) = self.lingering.pop_front_if(|(at, _)| *at <= now) {
+            // One that is suspended still has messages for the application.
+            match self.flows.get(&flow) {
+                Some(flow) if flow.is_open() => self.lingering.push_back((now + LINGER, flow.id())),
+                _ => drop(self.flows.remove(&flow)),
+            }
         }
     }
 }

@@ -32,11 +32,13 @@ pub struct ReceiveLimits {
     pub buffer: usize,
     /// The largest message; a flow that exceeds it is rejected.
     pub message: usize,
+    /// Bytes that all flows of a session may make us hold; the flow that goes beyond is rejected.
+    pub session: usize,
 }
 
 impl Default for ReceiveLimits {
     fn default() -> Self {
-        Self { buffer: 1 << 20, message: 16 << 20 }
+        Self { buffer: 1 << 20, message: 16 << 20, session: 64 << 20 }
     }
 }
 
@@ -68,6 +70,8 @@ pub(crate) struct RecvFlow {
     state: State,
     order: ReceiveOrder,
     limits: ReceiveLimits,
+    /// The application wants nothing for now.
+    is_suspended: bool,
     /// Everything up to here was received or will never come.
     cumulative: u64,
     beyond: RangeSet,
@@ -91,6 +95,7 @@ impl RecvFlow {
             state: State::Open,
             order: ReceiveOrder::Original,
             limits,
+            is_suspended: false,
             cumulative: 0,
             beyond: RangeSet::default(),
             buffer: BTreeMap::new(),
@@ -105,12 +110,32 @@ impl RecvFlow {
         }
     }
 
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
     pub fn set_order(&mut self, order: ReceiveOrder) {
         self.order = order;
     }
 
+    /// Stops delivery, or takes it up again. What arrives meanwhile fills the buffer, and the
+    /// window that the sender sees goes to zero.
+    pub fn suspend(&mut self, is_suspended: bool, mut deliver: impl FnMut(Bytes)) {
+        self.is_suspended = is_suspended;
+        self.ack_due = AckDue::Now;
+        if self.state == State::Open {
+            self.deliver_in_order(&mut deliver);
+        }
+    }
+
+    /// Messages may still come out of it.
     pub fn is_open(&self) -> bool {
-        self.state == State::Open && !self.is_finished
+        self.state == State::Open && !(self.is_finished && self.next_delivery > self.cumulative)
+    }
+
+    /// Bytes that it holds.
+    pub fn held(&self) -> usize {
+        self.buffered + self.partial.as_ref().map_or(0, BytesMut::len)
     }
 
     /// Every fragment to the final one is accounted for.
@@ -151,18 +176,20 @@ impl RecvFlow {
         body: &NextUserData<'_>,
         mut deliver: impl FnMut(Bytes),
     ) {
+        let was_new = !self.knows(sequence);
+        self.note_urgency(sequence, forward_sequence, body, was_new);
+        // What the sender gave up frees room, so it counts even if the fragment finds none.
+        self.cumulative = self.beyond.advance(self.cumulative.max(forward_sequence));
         let is_new = !self.knows(sequence);
-        self.note_urgency(sequence, forward_sequence, body, is_new);
-        if is_new && !self.has_room_for(sequence, body.data.len()) {
-            return;
+        if !is_new || self.has_room_for(sequence, body.data.len()) {
+            if body.is_final && self.final_sequence.is_none() {
+                self.final_sequence = Some(sequence);
+            }
+            if is_new && self.state == State::Open && !body.abandoned {
+                self.accept(sequence, body, &mut deliver);
+            }
+            self.account(sequence);
         }
-        if body.is_final && self.final_sequence.is_none() {
-            self.final_sequence = Some(sequence);
-        }
-        if is_new && self.state == State::Open && !body.abandoned {
-            self.accept(sequence, body, &mut deliver);
-        }
-        self.account(sequence, forward_sequence);
         if self.state == State::Open {
             self.deliver_in_order(&mut deliver);
         }
@@ -190,7 +217,7 @@ impl RecvFlow {
 
     /// The fragment that closes the first gap is always taken, or the flow could not go on.
     fn has_room_for(&self, sequence: u64, size: usize) -> bool {
-        if sequence == self.cumulative + 1 {
+        if sequence == self.cumulative + 1 && !self.is_suspended {
             return true;
         }
         sequence - self.cumulative <= MAX_AHEAD
@@ -201,7 +228,7 @@ impl RecvFlow {
     fn accept(&mut self, sequence: u64, body: &NextUserData<'_>, deliver: &mut impl FnMut(Bytes)) {
         let is_next = sequence == self.next_delivery && self.partial.is_none();
         let is_whole = body.fragment == FragmentControl::Whole;
-        if is_whole && (is_next || self.order == ReceiveOrder::Network) {
+        if !self.is_suspended && is_whole && (is_next || self.order == ReceiveOrder::Network) {
             deliver(Bytes::copy_from_slice(body.data));
             if is_next {
                 self.next_delivery += 1;
@@ -213,25 +240,23 @@ impl RecvFlow {
         self.buffer.insert(sequence, fragment);
     }
 
-    /// Notes that `sequence` arrived and that nothing up to `forward` is still to come.
-    fn account(&mut self, sequence: u64, forward: u64) {
+    /// Notes that `sequence` arrived.
+    fn account(&mut self, sequence: u64) {
         if sequence > self.cumulative {
             self.beyond.insert(sequence);
+            self.cumulative = self.beyond.advance(self.cumulative);
         }
-        self.cumulative = self.beyond.advance(self.cumulative.max(forward));
     }
 
     /// Walks the gap-free part: puts messages together, skips what was abandoned.
     fn deliver_in_order(&mut self, deliver: &mut impl FnMut(Bytes)) {
-        while self.next_delivery <= self.cumulative {
+        while !self.is_suspended && self.next_delivery <= self.cumulative {
             let sequence = self.next_delivery;
             let Some(fragment) = self.buffer.remove(&sequence) else {
                 // Abandoned, or delivered already: jump to what comes next.
                 let next = self.buffer.keys().next().copied().unwrap_or(u64::MAX);
                 self.next_delivery = next.min(self.cumulative + 1);
-                if self.order == ReceiveOrder::Original {
-                    self.partial = None;
-                }
+                self.partial = None;
                 continue;
             };
             self.next_delivery += 1;
@@ -268,7 +293,8 @@ impl RecvFlow {
             FlowException { flow: self.id, code }.put(out);
         }
         // RFC 7016 §3.6.3.5: at least one block, or the sender could never fill the gap.
-        let free = self.limits.buffer.saturating_sub(self.buffered).max(BLOCK);
+        let least = if self.is_suspended { 0 } else { BLOCK };
+        let free = self.limits.buffer.saturating_sub(self.buffered).max(least);
         self.advertised = free;
         put_ack_ranges(
             out,

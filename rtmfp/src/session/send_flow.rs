@@ -282,10 +282,12 @@ impl SendFlow {
                 return self.forward_update();
             };
             let entry = self.entry(sequence)?;
-            if !entry.abandoned && entry.deadline.is_none_or(|deadline| deadline > now) {
-                return Some(sequence);
+            if !entry.abandoned {
+                if entry.deadline.is_none_or(|deadline| deadline > now) {
+                    return Some(sequence);
+                }
+                self.abandon_message(sequence);
             }
-            self.abandon_message(sequence);
             if unsent == Some(sequence) {
                 self.next_unsent += 1;
             }

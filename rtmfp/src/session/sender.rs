@@ -45,6 +45,8 @@ struct Probe {
 #[derive(Debug)]
 pub(crate) struct Sender {
     flows: BTreeMap<u64, SendFlow>,
+    /// Bytes of chunks that one packet holds.
+    space: usize,
     next_flow: u64,
     /// The flow served last, for taking turns.
     last_served: u64,
@@ -62,9 +64,10 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
-    pub fn new() -> Self {
+    pub fn new(space: usize) -> Self {
         Self {
             flows: BTreeMap::new(),
+            space,
             next_flow: FIRST_FLOW,
             last_served: 0,
             outstanding: VecDeque::new(),
@@ -95,9 +98,21 @@ impl Sender {
     }
 
     pub fn queue(&mut self, id: u64, message: Bytes, deadline: Deadline) -> bool {
-        self.flows
-            .get_mut(&id)
-            .is_some_and(|flow| flow.queue(message, deadline, PacketBuilder::SPACE))
+        self.flows.get_mut(&id).is_some_and(|flow| flow.queue(message, deadline, self.space))
+    }
+
+    pub fn space(&self) -> usize {
+        self.space
+    }
+
+    /// From now on messages are cut for packets of this size.
+    pub fn set_space(&mut self, space: usize) {
+        self.space = space;
+    }
+
+    /// What is known of the path's capacity is void.
+    pub fn restart_path(&mut self) {
+        self.congestion = Congestion::new();
     }
 
     /// Bytes not acknowledged yet, of all flows.
@@ -150,7 +165,6 @@ impl Sender {
             self.allowance -= 1;
             self.alarm = Some(now + clock.erto());
         }
-        self.schedule_probe(now, clock);
     }
 
     /// The next fragment: best priority first, flows of one priority in turn; a flow begun in
@@ -170,7 +184,8 @@ impl Sender {
         best.map(|(_, _, flow, sequence)| (flow, sequence))
     }
 
-    fn schedule_probe(&mut self, now: Instant, clock: &Clock) {
+    /// To be called whenever what is queued or the far end's window may have changed.
+    pub fn schedule_probe(&mut self, now: Instant, clock: &Clock) {
         if !self.flows.values().any(SendFlow::is_suspended) {
             self.probe = None;
         } else if self.probe.is_none() {
@@ -229,12 +244,11 @@ impl Sender {
         self.count_naks(&mut summary);
         self.congestion.on_packet(summary, critical);
         if self.outstanding_bytes == 0 {
-            self.alarm = None;
             self.outstanding.clear();
-        } else if self.alarm.is_some() {
+        }
+        if self.alarm.is_some() {
             self.alarm = Some(now + clock.erto());
         }
-        self.schedule_probe(now, clock);
     }
 
     /// RFC 7016 §3.6.2.5: what was sent before something acknowledged, and is not acknowledged.
@@ -281,10 +295,10 @@ impl Sender {
         self.alarm.into_iter().chain(self.probe.map(|probe| probe.at)).min()
     }
 
-    /// RFC 7016 §3.6.2.6.
-    pub fn handle_timeout(&mut self, now: Instant, clock: &mut Clock) {
+    /// RFC 7016 §3.6.2.6. True when all that was in flight is lost.
+    pub fn handle_timeout(&mut self, now: Instant, clock: &mut Clock) -> bool {
         if self.alarm.is_none_or(|alarm| alarm > now) {
-            return;
+            return false;
         }
         self.alarm = None;
         self.allowance = MAX_BURST;
@@ -300,5 +314,6 @@ impl Sender {
             clock.back_off();
         }
         self.congestion.on_timeout(was_loss);
+        was_loss
     }
 }

@@ -2,6 +2,7 @@
 
 mod ack;
 mod flow_control;
+mod fragment;
 mod hello;
 mod keying;
 mod redirect;
@@ -9,6 +10,7 @@ mod user_data;
 
 pub use ack::{AckRange, AckRanges, DataAck, put_ack_ranges};
 pub use flow_control::{BufferProbe, FlowException};
+pub use fragment::PacketFragment;
 pub use hello::{ForwardedHello, InitiatorHello, ResponderHello};
 pub use keying::{CookieChange, InitiatorKeying, ResponderKeying};
 pub use redirect::Redirect;
@@ -82,7 +84,9 @@ pub enum Chunk<'a> {
     SessionClose,
     /// 0x4c
     SessionCloseAck,
-    /// Packet fragments (0x7f) and codes unknown to us: code and payload.
+    /// 0x7f
+    Fragment(PacketFragment<'a>),
+    /// Codes unknown to us: code and payload.
     Other(u8, &'a [u8]),
 }
 
@@ -105,6 +109,7 @@ impl<'a> Chunk<'a> {
             code::ACK_RANGES => Self::DataAck(DataAck::decode_ranges(payload)?),
             code::BUFFER_PROBE => Self::BufferProbe(BufferProbe::decode(payload)?),
             code::FLOW_EXCEPTION => Self::FlowException(FlowException::decode(payload)?),
+            code::FRAGMENT => Self::Fragment(PacketFragment::decode(payload)?),
             code::SESSION_CLOSE => Self::SessionClose,
             code::SESSION_CLOSE_ACK => Self::SessionCloseAck,
             other => Self::Other(other, payload),

@@ -7,7 +7,7 @@ use interop::{rig::Rig, simnet::Link};
 use rand::{SeedableRng, rngs::StdRng};
 use rtmfp::{
     Config, Endpoint, Event, SessionId,
-    crypto::{Discriminator, Identity},
+    crypto::{Discriminator, Group, Identity, KeyPair},
 };
 
 pub fn address(text: &str) -> SocketAddr {
@@ -55,4 +55,10 @@ pub fn opened(endpoint: &mut Endpoint) -> Option<SessionId> {
 
 pub fn events(endpoint: &mut Endpoint) -> Vec<Event> {
     std::iter::from_fn(|| endpoint.poll_event()).collect()
+}
+
+/// An identity with the certificate of `owner` and another private key: what a thief can make.
+pub fn with_foreign_key(owner: &Identity) -> Identity {
+    let foreign = KeyPair::generate(Group::Modp1024, &mut StdRng::seed_from_u64(99));
+    Identity::with_certificate(owner.certificate().clone(), vec![foreign])
 }

@@ -8,6 +8,8 @@ fn whole(data: &[u8]) -> NextUserData<'_> {
     body(FragmentControl::Whole, data)
 }
 
+const LIMITS: ReceiveLimits = ReceiveLimits { buffer: 8192, message: 4096, session: 1 << 20 };
+
 struct Rig {
     flow: RecvFlow,
     delivered: Vec<Vec<u8>>,
@@ -72,7 +74,7 @@ fn the_final_fragment_finishes_the_flow_even_when_it_comes_early() {
 
 #[test]
 fn what_is_held_is_bounded() {
-    let mut rig = Rig::new(ReceiveLimits { buffer: 8192, message: 4096 });
+    let mut rig = Rig::new(LIMITS);
     for sequence in (3..2000).rev() {
         rig.take(sequence, 0, whole(&[0; 1000]));
     }
@@ -87,7 +89,7 @@ fn what_is_held_is_bounded() {
 
 #[test]
 fn an_endless_message_gets_its_flow_rejected() {
-    let mut rig = Rig::new(ReceiveLimits { buffer: 8192, message: 4096 });
+    let mut rig = Rig::new(LIMITS);
     rig.take(1, 0, body(FragmentControl::Begin, &[0; 1000]));
     for sequence in 2..10 {
         rig.take(sequence, 0, body(FragmentControl::Middle, &[0; 1000]));

@@ -34,12 +34,20 @@ impl<'a> InitiatorKeying<'a> {
 
     /// Appends the chunk; `signed` is not read.
     pub fn put(&self, out: &mut Vec<u8>) {
+        self.put_signed(out, |_| self.signature.to_vec());
+    }
+
+    /// Appends the chunk with what `sign` makes of the signed parameters; neither `signed` nor
+    /// `signature` is read.
+    pub fn put_signed(&self, out: &mut Vec<u8>, sign: impl FnOnce(&[u8]) -> Vec<u8>) {
         put_chunk(out, code::INITIATOR_KEYING, |out| {
+            let start = out.len();
             out.extend_from_slice(&self.session_id.to_be_bytes());
             put_bytes_vlu(out, self.cookie);
             put_bytes_vlu(out, self.certificate);
             put_bytes_vlu(out, self.component);
-            out.extend_from_slice(self.signature);
+            let signature = sign(&out[start..]);
+            out.extend_from_slice(&signature);
         });
     }
 }
@@ -51,27 +59,35 @@ pub struct ResponderKeying<'a> {
     pub session_id: u32,
     /// Session key responder component.
     pub component: &'a [u8],
-    /// Over what precedes it, followed by the initiator's component.
+    /// Over [`Self::signed`], followed by the initiator's component.
     pub signature: &'a [u8],
+    /// The part of the payload that the signature covers.
+    pub signed: &'a [u8],
 }
 
 impl<'a> ResponderKeying<'a> {
     /// Decodes a payload.
     pub fn decode(payload: &'a [u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(payload);
-        Ok(Self {
-            session_id: reader.u32()?,
-            component: reader.bytes_vlu()?,
-            signature: reader.rest(),
-        })
+        let (session_id, component) = (reader.u32()?, reader.bytes_vlu()?);
+        let signed = &payload[..payload.len() - reader.remaining()];
+        Ok(Self { session_id, component, signature: reader.rest(), signed })
     }
 
-    /// Appends the chunk.
+    /// Appends the chunk; `signed` is not read.
     pub fn put(&self, out: &mut Vec<u8>) {
+        self.put_signed(out, |_| self.signature.to_vec());
+    }
+
+    /// Appends the chunk with what `sign` makes of its fields; neither `signed` nor `signature`
+    /// is read.
+    pub fn put_signed(&self, out: &mut Vec<u8>, sign: impl FnOnce(&[u8]) -> Vec<u8>) {
         put_chunk(out, code::RESPONDER_KEYING, |out| {
+            let start = out.len();
             out.extend_from_slice(&self.session_id.to_be_bytes());
             put_bytes_vlu(out, self.component);
-            out.extend_from_slice(self.signature);
+            let signature = sign(&out[start..]);
+            out.extend_from_slice(&signature);
         });
     }
 }
@@ -116,7 +132,9 @@ mod tests {
             signature: b"X",
             signed: &[],
         };
-        let ri = ResponderKeying { session_id: 7, component: &[4; 139], signature: b"X" };
+        let component = [4; 139];
+        let ri =
+            ResponderKeying { session_id: 7, component: &component, signature: b"X", signed: &[] };
         let change = CookieChange { old_cookie: &[1; 64], new_cookie: &[5; 64] };
         let mut out = Vec::new();
         ii.put(&mut out);
@@ -126,7 +144,8 @@ mod tests {
         let Some(Chunk::InitiatorKeying(read)) = chunks.next() else { panic!("no IIKeying") };
         assert_eq!(InitiatorKeying { signed: &[], ..read }, ii);
         assert_eq!(read.signed.len(), 4 + 65 + 2 + 132 + 1 + 76);
-        assert_eq!(chunks.next(), Some(Chunk::ResponderKeying(ri)));
+        let Some(Chunk::ResponderKeying(read)) = chunks.next() else { panic!("no RIKeying") };
+        assert_eq!((ResponderKeying { signed: &[], ..read }, read.signed.len()), (ri, 4 + 2 + 139));
         assert_eq!(chunks.next(), Some(Chunk::CookieChange(change)));
     }
 }
