@@ -17,7 +17,7 @@ use rand::Rng;
 use rtmfp::{
     Config, Endpoint, Event, Liveness, ServerUrl,
     crypto::{Identity, PeerId},
-    net::{App, Driver, Remote},
+    net::{App, Driver, Remote, key_log_from_env},
 };
 
 use crate::{
@@ -109,8 +109,12 @@ impl Peer {
             rng.fill_bytes(&mut seed);
             seed
         });
-        let endpoint =
-            Endpoint::new(Config { liveness: LIVENESS, ..Config::default() }, identity, now, seed);
+        let endpoint = Endpoint::new(
+            Config { liveness: LIVENESS, key_log: key_log_from_env(), ..Config::default() },
+            identity,
+            now,
+            seed,
+        );
         let stats = Arc::new(Mutex::new(PeerStats::default()));
         let interfaces = local_interfaces(&servers);
         let app = PeerApp {

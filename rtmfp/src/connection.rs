@@ -7,7 +7,6 @@ use std::{
 
 use crate::{
     CloseReason, Endpoint, Event, FlowEvent, FlowOptions, Liveness, Priority, SessionId,
-    crypto::Discriminator,
     rtmp::{Command, FlowMetadata, Message, MessageType, UserControl, Value},
     url::ServerUrl,
 };
@@ -77,8 +76,7 @@ impl Connection {
 
     /// Begins to connect.
     pub fn open(&mut self, now: Instant, endpoint: &mut Endpoint) {
-        let wanted = Discriminator::AncillaryData(self.url.to_string().into_bytes());
-        if let Ok(session) = endpoint.open(now, wanted, &self.addresses) {
+        if let Ok(session) = endpoint.open(now, self.url.discriminator(), &self.addresses) {
             self.state = State::Opening(session);
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! An [`App`] reacts to events; other threads reach it through a [`Remote`].
 
+mod key_log;
 mod remote;
 mod socket;
 
@@ -14,6 +15,7 @@ use std::{
 
 use mio::{Events, Poll, Token};
 
+pub use key_log::key_log_from_env;
 use remote::{Inbox, channel};
 pub use remote::{Remote, Stopped};
 use socket::Socket;

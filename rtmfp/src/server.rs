@@ -14,13 +14,13 @@ use std::{
 
 use bytes::Bytes;
 
-pub use config::{ConfigError, ServerConfig};
+pub use config::{ConfigError, GroupNumber, Listener, PathPolicy, ServerConfig, Want};
 pub use identity::IdentityError;
 pub use registry::{GroupId, Registry};
 pub use run::{RunningServer, ServerError, start};
 
 use crate::{
-    Endpoint, Event, FlowEvent, FlowOptions, Path, Priority, SessionId,
+    Endpoint, Event, FlowEvent, FlowOptions, Path, Priority, ProtectionRules, SessionId,
     crypto::PeerId,
     net::App,
     rtmp::{FlowMetadata, Message},
@@ -54,10 +54,17 @@ pub struct Server {
     clients: HashMap<SessionId, Client>,
     registry: Registry,
     hints: VecDeque<(Instant, MemberHint)>,
+    protection: ProtectionRules,
     stats: ServerStats,
 }
 
 impl Server {
+    /// A server whose endpoint has these rules. Who asks for it by fingerprint names the path
+    /// only when it connects, so they are looked at again then.
+    pub fn new(protection: ProtectionRules) -> Self {
+        Self { protection, ..Self::default() }
+    }
+
     /// Counters so far.
     pub fn stats(&self) -> ServerStats {
         self.stats
@@ -94,7 +101,8 @@ impl Server {
         if client.is_group_channel(flow) {
             self.on_group_message(now, endpoint, session, flow, data);
         } else if let Ok(message) = Message::decode(data) {
-            let outcome = client.on_message(now, endpoint, session, flow, &message);
+            let outcome =
+                client.on_message(now, endpoint, session, flow, &message, &self.protection);
             self.stats.connects += u64::from(outcome.has_connected);
             self.stats.malformed += u64::from(outcome.is_malformed);
             if let Some(addresses) = outcome.peer_info {

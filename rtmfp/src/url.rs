@@ -1,4 +1,4 @@
-//! `rtmfp://host[:port][/path]`, RFC 7425 §6.1.
+//! `rtmfp://host[:port][/path][#fingerprint=HEX]`, RFC 7425 §6.1.
 
 use std::{
     fmt, io,
@@ -7,6 +7,8 @@ use std::{
 };
 
 use thiserror::Error;
+
+use crate::crypto::{Discriminator, PeerId};
 
 /// RFC 7425 §6.1.
 pub const DEFAULT_PORT: u16 = 1935;
@@ -18,12 +20,14 @@ pub struct ServerUrl {
     host: String,
     port: u16,
     app: String,
+    pinned: Option<PeerId>,
 }
 
 /// The text is not a server's URL. Blame lies with who typed it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "'{0}' is not an RTMFP URL; write rtmfp://HOST, rtmfp://HOST:PORT or rtmfp://HOST:PORT/KEY"
+    "'{0}' is not an RTMFP URL; write rtmfp://HOST, rtmfp://HOST:PORT or rtmfp://HOST:PORT/KEY, \
+     with #fingerprint= and 64 hex digits behind it to accept no other server"
 )]
 pub struct UrlError(String);
 
@@ -36,6 +40,19 @@ impl ServerUrl {
     /// The path without its slash: an application's name, or a developer key.
     pub fn app(&self) -> &str {
         &self.app
+    }
+
+    /// The only server that will do, if the URL says so.
+    pub fn pinned(&self) -> Option<PeerId> {
+        self.pinned
+    }
+
+    /// How the server is asked for: by its fingerprint if that is pinned, else by this URL.
+    pub fn discriminator(&self) -> Discriminator {
+        match self.pinned {
+            Some(fingerprint) => Discriminator::Fingerprint(fingerprint),
+            None => Discriminator::AncillaryData(self.text.clone().into_bytes()),
+        }
     }
 
     /// Asks the system's resolver; blocks.
@@ -53,6 +70,12 @@ impl FromStr for ServerUrl {
 
     fn from_str(text: &str) -> Result<Self, UrlError> {
         let error = || UrlError(text.to_owned());
+        let (text, fragment) = text.split_once('#').unwrap_or((text, ""));
+        let pinned = match fragment.strip_prefix("fingerprint=") {
+            Some(digits) => Some(digits.parse().map_err(|_| error())?),
+            None if fragment.is_empty() => None,
+            None => return Err(error()),
+        };
         let rest = text.strip_prefix("rtmfp://").ok_or_else(error)?;
         let (authority, app) = rest.split_once('/').unwrap_or((rest, ""));
         let (host, port) = match authority.strip_prefix('[') {
@@ -78,10 +101,12 @@ impl FromStr for ServerUrl {
             host: host.to_owned(),
             port,
             app: app.trim_end_matches('/').to_owned(),
+            pinned,
         })
     }
 }
 
+/// Without the fingerprint, as servers are told it.
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -112,8 +137,20 @@ mod tests {
             "rtmfp://x:0",
             "rtmfp://[::1",
             "rtmfp://[::1]x",
+            "rtmfp://x#y",
+            "rtmfp://x#fingerprint=12",
         ] {
             assert!(text.parse::<ServerUrl>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_fingerprint_pins_the_server() {
+        let url: ServerUrl =
+            format!("rtmfp://x/app#fingerprint={}", "0a".repeat(32)).parse().unwrap();
+        assert_eq!((url.app(), url.to_string().as_str()), ("app", "rtmfp://x/app"));
+        assert_eq!(url.discriminator(), Discriminator::Fingerprint(PeerId([10; 32])));
+        let loose: ServerUrl = "rtmfp://x/app".parse().unwrap();
+        assert_eq!(loose.discriminator(), Discriminator::AncillaryData(b"rtmfp://x/app".to_vec()));
     }
 }

@@ -1,6 +1,6 @@
 //! Certificates and the fingerprints that name their owners. RFC 7425 §4.3.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use super::{Group, sha256};
 use crate::wire::{Malformed, OptionItem, Options, Reader};
@@ -21,6 +21,23 @@ pub struct PeerId(pub [u8; 32]);
 impl fmt::Display for PeerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// 64 hex digits.
+impl FromStr for PeerId {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let mut id = [0; 32];
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(Malformed);
+        }
+        for (index, byte) in id.iter_mut().enumerate() {
+            let digits = &text[2 * index..2 * index + 2];
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| Malformed)?;
+        }
+        Ok(Self(id))
     }
 }
 

@@ -8,8 +8,8 @@ use super::{
     registry::GroupId,
 };
 use crate::{
-    Endpoint, SessionId, SessionMut,
-    crypto::PeerId,
+    Endpoint, ProtectionRules, SessionId, SessionMut,
+    crypto::{PeerId, Protection},
     rtmp::{Command, FlowMetadata, Message, MessageType, UserControl, Value},
     wire::{Address, Origin},
 };
@@ -145,6 +145,7 @@ impl Client {
         session: SessionId,
         flow: u64,
         message: &Message,
+        rules: &ProtectionRules,
     ) -> Outcome {
         let is_command =
             matches!(message.kind, MessageType::COMMAND_AMF0 | MessageType::COMMAND_AMF3);
@@ -155,7 +156,7 @@ impl Client {
             return Outcome { is_malformed: true, ..Outcome::default() };
         };
         let Some(mut view) = endpoint.session(session) else { return Outcome::default() };
-        self.on_command(now, &mut view, flow, &command)
+        self.on_command(now, &mut view, flow, &command, rules)
     }
 
     fn on_command(
@@ -164,9 +165,13 @@ impl Client {
         view: &mut SessionMut<'_>,
         flow: u64,
         command: &Command,
+        rules: &ProtectionRules,
     ) -> Outcome {
         let mut outcome = Outcome::default();
         match command.name.as_str() {
+            "connect" if !is_protected_enough(view, command, rules) => {
+                self.answer(now, view, flow, &rejected(command));
+            }
             "connect" => {
                 outcome.has_connected = !std::mem::replace(&mut self.is_connected, true);
                 let app = command.object.member("app").and_then(Value::as_str).unwrap_or("");
@@ -228,6 +233,29 @@ impl Client {
         });
         let _ = view.send(now, answer, message, None);
     }
+}
+
+/// Whether the session's packets carry what the path asked for requires.
+fn is_protected_enough(
+    view: &mut SessionMut<'_>,
+    command: &Command,
+    rules: &ProtectionRules,
+) -> bool {
+    let uri = command.object.member("tcUrl").and_then(Value::as_str).unwrap_or("");
+    let policy = rules.policy(view.path().socket, Some(uri.as_bytes()));
+    let has = view.protection();
+    let is_met = |wanted, is_there: bool| wanted != Protection::Require || is_there;
+    is_met(policy.hmac, has.receive_hmac.is_some())
+        && is_met(policy.sequence_numbers, has.receive_sequence)
+}
+
+fn rejected(command: &Command) -> Command {
+    let info = Value::object([
+        ("level", Value::string("error")),
+        ("code", Value::string("NetConnection.Connect.Rejected")),
+        ("description", Value::string("this path requires HMACs and sequence numbers")),
+    ]);
+    Command::new("_error", command.transaction, vec![info])
 }
 
 /// What Flash needs to see; the encoding is the one it asked for.

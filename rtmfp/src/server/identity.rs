@@ -1,4 +1,5 @@
-//! A server's identity on disk: 64 random bytes in hex, which are all that makes its fingerprint.
+//! A server's identity on disk. Either 128 hex digits, the randomness that makes the fingerprint
+//! of a server with ephemeral keys; or a line `GROUP EXPONENT` for each static key, in hex.
 
 use std::{
     fs::OpenOptions,
@@ -9,7 +10,8 @@ use std::{
 use rand::Rng;
 use thiserror::Error;
 
-use crate::crypto::Identity;
+use super::ServerConfig;
+use crate::crypto::{Group, Identity, KeyPair, Keys};
 
 /// The identity file is of no use.
 #[derive(Debug, Error)]
@@ -18,52 +20,112 @@ pub enum IdentityError {
     #[error("cannot use identity file {0}: {1}")]
     File(PathBuf, io::Error),
     /// It holds something else.
-    #[error("{0} is not an identity file (128 hex digits); move it away and a new one is made")]
+    #[error(
+        "{0} is not an identity file (128 hex digits, or lines of a group's number and a key); \
+         move it away and a new one is made"
+    )]
     Content(PathBuf),
+    /// It holds a fingerprint that others can copy.
+    #[error("{0} holds no static keys; move it away and a new one is made with --static-keys")]
+    NotStatic(PathBuf),
 }
 
-/// The identity of the file, made on first use; or a new one for this run.
-pub(super) fn load_or_create(path: Option<&Path>) -> Result<Identity, IdentityError> {
-    let Some(path) = path else { return Ok(Identity::server(&random())) };
+/// Flash Player knows group 2 alone; who can do better gets 14.
+const STATIC_GROUPS: [Group; 2] = [Group::Modp1024, Group::Modp2048];
+const ADOBE_GROUPS: [Group; 3] = [Group::Modp1024, Group::Modp1536, Group::Modp2048];
+const RANDOMNESS: usize = 64;
+
+/// The identity of the configured file, made on first use; or a new one for this run.
+pub(super) fn load_or_create(config: &ServerConfig) -> Result<Identity, IdentityError> {
+    let keys = match &config.identity {
+        Some(path) => kept_keys(path, config)?,
+        None => new_keys(config),
+    };
+    Ok(Identity::new(config.hostname.as_deref(), true, keys))
+}
+
+fn kept_keys(path: &Path, config: &ServerConfig) -> Result<Keys, IdentityError> {
     let failed = |error| IdentityError::File(path.into(), error);
     match std::fs::read_to_string(path) {
         Ok(text) => {
-            let bytes = parse(text.trim()).ok_or_else(|| IdentityError::Content(path.into()))?;
-            Ok(Identity::server(&bytes))
+            let keys = parse(&text, config).ok_or_else(|| IdentityError::Content(path.into()))?;
+            match keys {
+                Keys::Ephemeral { .. } if config.static_keys => {
+                    Err(IdentityError::NotStatic(path.into()))
+                }
+                keys => Ok(keys),
+            }
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let bytes = random();
-            create(path, &bytes).map_err(failed)?;
-            Ok(Identity::server(&bytes))
+            let keys = new_keys(config);
+            create(path, &format(&keys)).map_err(failed)?;
+            Ok(keys)
         }
         Err(error) => Err(failed(error)),
     }
 }
 
-fn random() -> [u8; 64] {
-    let mut bytes = [0; 64];
-    rand::rng().fill_bytes(&mut bytes);
-    bytes
+fn new_keys(config: &ServerConfig) -> Keys {
+    let mut rng = rand::rng();
+    if config.static_keys {
+        let pairs = STATIC_GROUPS.map(|group| KeyPair::generate(group, &mut rng));
+        return Keys::Static(pairs.to_vec());
+    }
+    let mut randomness = vec![0; RANDOMNESS];
+    rng.fill_bytes(&mut randomness);
+    Keys::Ephemeral { groups: groups(config), randomness }
 }
 
-fn create(path: &Path, bytes: &[u8; 64]) -> io::Result<()> {
+fn groups(config: &ServerConfig) -> Vec<Group> {
+    if config.groups.is_empty() {
+        return ADOBE_GROUPS.to_vec();
+    }
+    config.groups.iter().map(|group| group.0).collect()
+}
+
+fn create(path: &Path, text: &str) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    writeln!(options.open(path)?, "{text}")
+    options.open(path)?.write_all(text.as_bytes())
 }
 
-fn parse(text: &str) -> Option<[u8; 64]> {
-    if text.len() != 128 || !text.is_ascii() {
+fn format(keys: &Keys) -> String {
+    match keys {
+        Keys::Ephemeral { randomness, .. } => hex(randomness) + "\n",
+        Keys::Static(pairs) => {
+            let line =
+                |pair: &KeyPair| format!("{} {}\n", pair.group().number(), hex(&pair.exponent()));
+            pairs.iter().map(line).collect()
+        }
+    }
+}
+
+fn parse(text: &str, config: &ServerConfig) -> Option<Keys> {
+    let text = text.trim();
+    if !text.contains(' ') {
+        let randomness = unhex(text).filter(|bytes| bytes.len() == RANDOMNESS)?;
+        return Some(Keys::Ephemeral { groups: groups(config), randomness });
+    }
+    let pairs = text.lines().map(|line| {
+        let (number, exponent) = line.split_once(' ')?;
+        let group = Group::from_number(number.parse().ok()?)?;
+        KeyPair::from_exponent(group, &unhex(exponent)?).ok()
+    });
+    pairs.collect::<Option<Vec<_>>>().map(Keys::Static)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    if !text.len().is_multiple_of(2) || !text.is_ascii() {
         return None;
     }
-    let mut bytes = [0; 64];
-    for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-    }
-    Some(bytes)
+    let digit = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    text.as_bytes().chunks(2).map(digit).collect()
 }
 
 #[cfg(test)]
@@ -72,13 +134,26 @@ mod tests {
 
     #[test]
     fn the_same_file_gives_the_same_fingerprint() {
-        let path = std::env::temp_dir().join(format!("rtmfpd-identity-{}", std::process::id()));
-        let first = load_or_create(Some(&path)).unwrap().peer_id();
-        let second = load_or_create(Some(&path)).unwrap().peer_id();
-        std::fs::write(&path, "not hex").unwrap();
-        let broken = load_or_create(Some(&path));
-        std::fs::remove_file(&path).unwrap();
-        assert_eq!(first, second);
-        assert!(matches!(broken, Err(IdentityError::Content(_))));
+        let dir = tempfile::tempdir().unwrap();
+        for static_keys in [false, true] {
+            let path = dir.path().join(format!("static-{static_keys}"));
+            let config =
+                ServerConfig { identity: Some(path), static_keys, ..ServerConfig::default() };
+            let first = load_or_create(&config).unwrap();
+            let second = load_or_create(&config).unwrap();
+            assert_eq!(first.peer_id(), second.peer_id());
+            assert_eq!(first.is_static(), static_keys);
+        }
+        let path = dir.path().join("static-false");
+        let config = ServerConfig {
+            identity: Some(path.clone()),
+            static_keys: true,
+            ..ServerConfig::default()
+        };
+        assert!(matches!(load_or_create(&config), Err(IdentityError::NotStatic(_))));
+        for broken in ["not hex", "2 11", "99 1234", ""] {
+            std::fs::write(&path, broken).unwrap();
+            assert!(matches!(load_or_create(&config), Err(IdentityError::Content(_))), "{broken}");
+        }
     }
 }

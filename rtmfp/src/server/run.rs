@@ -14,7 +14,7 @@ use super::{IdentityError, Server, ServerConfig, identity};
 use crate::{
     Config, Endpoint, ReceiveLimits,
     crypto::PeerId,
-    net::{Driver, Remote},
+    net::{Driver, Remote, key_log_from_env},
 };
 
 /// The server did not start, or ended badly.
@@ -87,15 +87,21 @@ const LIMITS: ReceiveLimits =
 
 /// Binds and runs a server.
 pub fn start(config: &ServerConfig) -> Result<RunningServer, ServerError> {
-    let identity = identity::load_or_create(config.identity.as_deref())?;
+    let identity = identity::load_or_create(config)?;
     let fingerprint = identity.peer_id();
     let (wanted, is_strict) = config.bindings();
     let addresses = usable(&wanted, is_strict)?;
     let mut seed = [0; 32];
     rand::rng().fill_bytes(&mut seed);
-    let settings = Config { introduces: true, limits: LIMITS, ..Config::default() };
+    let settings = Config {
+        introduces: true,
+        limits: LIMITS,
+        protection: config.protection(),
+        key_log: key_log_from_env(),
+        ..Config::default()
+    };
     let endpoint = Endpoint::new(settings, identity, Instant::now(), seed);
-    let (driver, remote) = Driver::bind(&addresses, endpoint, Server::default())
+    let (driver, remote) = Driver::bind(&addresses, endpoint, Server::new(config.protection()))
         .map_err(|error| ServerError::Listen(addresses[0], error))?;
     let address = driver.local_addresses()[0];
     let thread = std::thread::Builder::new().name("rtmfpd".into()).spawn(move || driver.run())?;
