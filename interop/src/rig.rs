@@ -5,25 +5,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rtmfp::{Endpoint, Path};
+use rtmfp::{Ecn, Endpoint, Path, Transmit};
 
 use crate::simnet::{Link, Network};
 
 /// Something that speaks UDP without doing I/O.
 pub trait Node {
     /// A datagram arrived.
-    fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8]);
+    fn handle_datagram(&mut self, now: Instant, from: SocketAddr, mark: Ecn, datagram: &mut [u8]);
     /// Time passed.
     fn handle_timeout(&mut self, now: Instant);
     /// When time matters next.
     fn poll_timeout(&mut self) -> Option<Instant>;
-    /// The next datagrams to send: destination and the size of each but the last.
-    fn poll_transmit(&mut self, now: Instant, buf: &mut Vec<u8>) -> Option<(SocketAddr, usize)>;
+    /// The next datagrams to send.
+    fn poll_transmit(&mut self, now: Instant, buf: &mut Vec<u8>) -> Option<Transmit>;
 }
 
 impl Node for Endpoint {
-    fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8]) {
-        Endpoint::handle_datagram(self, now, Path { socket: 0, remote: from }, datagram);
+    fn handle_datagram(&mut self, now: Instant, from: SocketAddr, mark: Ecn, datagram: &mut [u8]) {
+        Endpoint::handle_datagram(self, now, Path { socket: 0, remote: from }, mark, datagram);
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -34,9 +34,8 @@ impl Node for Endpoint {
         Endpoint::poll_timeout(self)
     }
 
-    fn poll_transmit(&mut self, now: Instant, buf: &mut Vec<u8>) -> Option<(SocketAddr, usize)> {
+    fn poll_transmit(&mut self, now: Instant, buf: &mut Vec<u8>) -> Option<Transmit> {
         Endpoint::poll_transmit(self, now, buf)
-            .map(|transmit| (transmit.path.remote, transmit.segment_size))
     }
 }
 
@@ -111,7 +110,7 @@ impl<N: Node> Rig<N> {
             if let Some((_, node)) =
                 self.nodes.iter_mut().find(|(address, _)| *address == arrival.to)
             {
-                node.handle_datagram(now, arrival.from, &mut arrival.datagram);
+                node.handle_datagram(now, arrival.from, arrival.mark, &mut arrival.datagram);
             }
         }
         for (_, node) in &mut self.nodes {
@@ -123,9 +122,10 @@ impl<N: Node> Rig<N> {
 
     fn flush(&mut self) {
         for (address, node) in &mut self.nodes {
-            while let Some((to, size)) = node.poll_transmit(self.now, &mut self.buf) {
-                for datagram in self.buf.chunks(size) {
-                    self.network.send(self.now, *address, to, datagram);
+            while let Some(transmit) = node.poll_transmit(self.now, &mut self.buf) {
+                let mark = if transmit.is_ecn_capable { Ecn::Capable } else { Ecn::NotCapable };
+                for datagram in self.buf.chunks(transmit.segment_size) {
+                    self.network.send(self.now, *address, transmit.path.remote, mark, datagram);
                 }
             }
         }

@@ -13,6 +13,7 @@ use std::{
 };
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
+use rtmfp::Ecn;
 
 pub use nat::{Nat, NatKind};
 
@@ -31,6 +32,9 @@ pub struct Link {
     pub rate: Option<u64>,
     /// How long a datagram may wait for its turn under `rate` before it is dropped.
     pub queue: Duration,
+    /// A datagram whose sender is ECN-capable is marked when it waits longer than this for its
+    /// turn under `rate`.
+    pub mark_above: Option<Duration>,
     /// Larger datagrams are dropped.
     pub mtu: usize,
 }
@@ -44,6 +48,7 @@ impl Default for Link {
             duplicates: 0.0,
             rate: None,
             queue: Duration::from_millis(100),
+            mark_above: None,
             mtu: 1472,
         }
     }
@@ -56,6 +61,8 @@ pub struct Arrival {
     pub from: SocketAddr,
     /// The host it reaches.
     pub to: SocketAddr,
+    /// As set by the sender, or by the network.
+    pub mark: Ecn,
     /// UDP payload.
     pub datagram: Vec<u8>,
 }
@@ -71,6 +78,8 @@ pub struct NetworkStats {
     pub lost: u64,
     /// Stopped by a NAT.
     pub filtered: u64,
+    /// Marked as having experienced congestion.
+    pub marked: u64,
     /// Bytes of the largest datagram handed out.
     pub largest_delivered: usize,
 }
@@ -129,7 +138,14 @@ impl Network {
     }
 
     /// Puts a datagram in at host `from`.
-    pub fn send(&mut self, now: Instant, from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
+    pub fn send(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        to: SocketAddr,
+        mark: Ecn,
+        datagram: &[u8],
+    ) {
         self.stats.sent += 1;
         if self.down.contains(&from) {
             return;
@@ -142,6 +158,14 @@ impl Network {
             self.stats.lost += 1;
             return;
         };
+        let waits = departure - now;
+        let mark = match mark {
+            Ecn::Capable if self.link.mark_above.is_some_and(|limit| waits > limit) => {
+                self.stats.marked += 1;
+                Ecn::CongestionExperienced
+            }
+            other => other,
+        };
         let copies = 1 + usize::from(self.rng.random_bool(self.link.duplicates));
         for _ in 0..copies {
             if datagram.len() > self.link.mtu || self.rng.random_bool(self.link.loss) {
@@ -150,7 +174,7 @@ impl Network {
             }
             let jitter = self.link.jitter.mul_f64(self.rng.random());
             self.sequence += 1;
-            let arrival = Arrival { from, to, datagram: datagram.to_vec() };
+            let arrival = Arrival { from, to, mark, datagram: datagram.to_vec() };
             self.in_flight.push(Reverse((
                 departure + self.link.delay + jitter,
                 self.sequence,

@@ -56,6 +56,18 @@ impl Path {
     }
 }
 
+/// The mark that a datagram carries in its IP header, RFC 3168.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Ecn {
+    /// Its sender takes no notice of marks.
+    #[default]
+    NotCapable,
+    /// Its sender does.
+    Capable,
+    /// A router on the way was congested.
+    CongestionExperienced,
+}
+
 /// An endpoint as a state machine; see the crate's documentation for its contract.
 #[derive(Debug)]
 pub struct Endpoint {
@@ -150,7 +162,7 @@ impl Endpoint {
     }
 
     /// Takes in a datagram; it is decrypted in place. Work is bounded by its size.
-    pub fn handle_datagram(&mut self, now: Instant, from: Path, datagram: &mut [u8]) {
+    pub fn handle_datagram(&mut self, now: Instant, from: Path, mark: Ecn, datagram: &mut [u8]) {
         self.stats.datagrams_received += 1;
         let Some(session) = session_id_of(datagram) else {
             self.stats.dropped_malformed += 1;
@@ -164,7 +176,7 @@ impl Endpoint {
         match self.table.get_mut(id) {
             None => self.stats.dropped_unknown_session += 1,
             Some(Slot::Opening(_)) => self.handle_while_opening(now, id, from, datagram),
-            Some(Slot::Session(_)) => self.handle_in_session(now, id, from, datagram),
+            Some(Slot::Session(_)) => self.handle_in_session(now, id, from, mark, datagram),
         }
     }
 

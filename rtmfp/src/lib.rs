@@ -28,8 +28,8 @@ pub mod wire;
 
 pub use connection::{Connection, ConnectionEvent};
 pub use endpoint::{
-    Config, CongestionSignals, Endpoint, EndpointStats, OpenError, Passwords, Path, ProtectionRule,
-    ProtectionRules, SessionMut, Transmit,
+    Config, CongestionSignals, Ecn, Endpoint, EndpointStats, OpenError, Passwords, Path,
+    ProtectionRule, ProtectionRules, SessionMut, Transmit,
 };
 pub use event::{CloseReason, Event, FlowEvent, OpenFailure, SessionId};
 pub use session::{

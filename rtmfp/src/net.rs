@@ -140,8 +140,8 @@ impl<A: App> Driver<A> {
             loop {
                 let now = Instant::now();
                 let endpoint = &mut self.endpoint;
-                let more = self.sockets[index].receive(index as u8, |from, datagram| {
-                    endpoint.handle_datagram(now, from, datagram);
+                let more = self.sockets[index].receive(index as u8, |from, mark, datagram| {
+                    endpoint.handle_datagram(now, from, mark, datagram);
                 })?;
                 if !more {
                     break;

@@ -2,6 +2,8 @@
 
 pub(crate) mod clock;
 pub(crate) mod congestion;
+mod delay;
+mod ecn;
 mod life;
 pub(crate) mod mobility;
 mod mtu;
@@ -28,11 +30,13 @@ use crate::{
     event::{CloseReason, Elsewhere, EventSink, FlowEvent, ForwardRequest},
     wire::{
         Chunk, Chunks, Flags, Mode, PacketHeader,
-        chunk::{self, ForwardedHello, code, put_chunk},
+        chunk::{self, EcnReport, ForwardedHello, code, put_chunk},
     },
 };
 use clock::Clock;
-use congestion::TimeCritical;
+use congestion::{AckSummary, TimeCritical};
+use delay::{Advice, DelayWatch};
+use ecn::EcnState;
 use life::Life;
 use mobility::{CheckMessage, Mobility};
 use mtu::PathMtu;
@@ -108,6 +112,8 @@ pub(crate) struct Session {
     /// The application knows of it.
     pub is_announced: bool,
     pub mobility: Mobility,
+    pub ecn: EcnState,
+    delay: DelayWatch,
     mode: Mode,
     mtu: PathMtu,
     clock: Clock,
@@ -133,6 +139,8 @@ impl Session {
             signer: birth.signer,
             is_announced: false,
             mobility: Mobility::default(),
+            ecn: EcnState::new(config.congestion.ecn),
+            delay: DelayWatch::new(now, config.congestion.delay),
             mode: birth.mode,
             mtu,
             clock: Clock::new(epoch),
@@ -193,6 +201,9 @@ impl Session {
                     self.receiver.on_next_user_data(&data, events)
                 }
                 Chunk::DataAck(ack) => self.sender.on_ack(&ack, &mut summary),
+                Chunk::EcnReport(report) => {
+                    summary.is_congested |= self.ecn.on_report(report.count)
+                }
                 Chunk::BufferProbe(probe) => {
                     self.receiver.on_probe(probe.flow);
                     self.receiver.ack_soon(now);
@@ -203,9 +214,15 @@ impl Session {
                     }
                 }
                 Chunk::PingReply(message) => check = check.or(self.on_ping_reply(message)),
-                Chunk::Ping(message) => self.push_control(|out| {
-                    put_chunk(out, code::PING_REPLY, |out| out.extend_from_slice(message));
-                }),
+                Chunk::Ping(message) => {
+                    // A question about an address: perhaps it is ours that has changed.
+                    if !message.is_empty() {
+                        self.delay.reset();
+                    }
+                    self.push_control(|out| {
+                        put_chunk(out, code::PING_REPLY, |out| out.extend_from_slice(message));
+                    });
+                }
                 Chunk::ForwardedHello(hello) => {
                     on_elsewhere(Elsewhere::Forwarded(ForwardRequest {
                         epd: hello.epd,
@@ -221,6 +238,8 @@ impl Session {
         }
         if summary.any_acks {
             self.mtu.on_progress();
+            self.ecn.on_acknowledged();
+            self.heed_delay(now, &mut summary);
             let critical = self.time_critical(now, surroundings);
             self.sender.finish_acks(now, summary, &self.clock, critical);
         }
@@ -242,6 +261,17 @@ impl Session {
         self.mtu.restart(now);
         self.sender.set_space(chunk_space(&self.keys.packet, self.mtu.confirmed()));
         self.sender.restart_path();
+        self.delay.reset();
+    }
+
+    fn heed_delay(&mut self, now: Instant, summary: &mut AckSummary) {
+        let is_busy = summary.outstanding_before > self.sender.window() / 2;
+        let smoothed = self.clock.rtt().unwrap_or_default();
+        match self.delay.advice(now, smoothed, is_busy) {
+            Advice::Nothing => {}
+            Advice::Congestion => summary.is_congested = true,
+            Advice::Drain => summary.drains = true,
+        }
     }
 
     /// A probe of a larger datagram, if one is due.
@@ -283,8 +313,10 @@ impl Session {
         if let Some(stamp) = header.timestamp {
             self.clock.on_timestamp(now, stamp);
         }
-        if let Some(echo) = header.timestamp_echo {
-            self.clock.on_echo(now, echo);
+        if let Some(echo) = header.timestamp_echo
+            && let Some(rtt) = self.clock.on_echo(now, echo)
+        {
+            self.delay.on_rtt(now, rtt);
         }
         if header.flags.time_critical_reverse {
             self.reverse_notified = Some(now);
@@ -353,8 +385,17 @@ impl Session {
             self.control.pop_front();
         }
         if self.is_open() {
+            // Before the acknowledgements, which may fill the packet.
+            if self.receiver.owes_acks()
+                && let Some(count) = self.ecn.report()
+                && packet.chunk(|out| EcnReport { count }.put(out))
+            {
+                self.ecn.on_reported();
+            }
             self.receiver.write_acks(now, &mut packet);
-            self.sender.write_data(now, &mut packet, &self.clock);
+            if self.sender.write_data(now, &mut packet, &self.clock) && self.ecn.marks_data() {
+                self.ecn.on_marked();
+            }
             self.sender.write_probes(now, &mut packet);
         }
         self.life.write(now, &mut packet, self.clock.erto());
@@ -384,6 +425,9 @@ impl Session {
     /// Lets time pass. Returns how the session ended if it did.
     pub fn handle_timeout(&mut self, now: Instant) -> Option<CloseReason> {
         let was_loss = self.sender.handle_timeout(now, &mut self.clock);
+        if was_loss {
+            self.delay.reset();
+        }
         if was_loss && self.mtu.on_timeout() {
             self.sender.set_space(chunk_space(&self.keys.packet, self.mtu.confirmed()));
         }

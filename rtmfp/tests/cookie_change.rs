@@ -7,7 +7,7 @@ use std::{net::SocketAddr, time::Instant};
 use common::{address, opened};
 use rand::{SeedableRng, rngs::StdRng};
 use rtmfp::{
-    Config, Endpoint, Path,
+    Config, Ecn, Endpoint, Path,
     crypto::{Discriminator, Identity},
 };
 
@@ -21,7 +21,7 @@ fn carry(now: Instant, from: &mut Endpoint, source: SocketAddr, to: &mut Endpoin
     let (mut buf, mut count) = (Vec::new(), 0);
     while let Some(transmit) = from.poll_transmit(now, &mut buf) {
         for datagram in buf.chunks_mut(transmit.segment_size) {
-            to.handle_datagram(now, Path { socket: 0, remote: source }, datagram);
+            to.handle_datagram(now, Path { socket: 0, remote: source }, Ecn::NotCapable, datagram);
             count += 1;
         }
     }

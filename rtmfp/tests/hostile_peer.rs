@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use common::{address, opened};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rtmfp::{
-    Config, Endpoint, FlowOptions, Path,
+    Config, Ecn, Endpoint, FlowOptions, Path,
     crypto::{
         Certificate, Discriminator, Identity, PacketKeys, Policy, Protection,
         keying::{InitiatorComponent, KeyingContext},
@@ -61,7 +61,7 @@ impl Rig {
         let mut hello = sealed(&mut default, 0, startup, |out| {
             InitiatorHello { epd: &wanted, tag: &[7; 16] }.put(out)
         });
-        endpoint.handle_datagram(now, path, &mut hello);
+        endpoint.handle_datagram(now, path, Ecn::NotCapable, &mut hello);
         endpoint.poll_transmit(now, &mut buf).expect("RHello");
         let plain = default.open(&mut buf).unwrap().to_vec();
         let Some(Chunk::ResponderHello(answer)) = chunks(&plain).next() else {
@@ -81,7 +81,7 @@ impl Rig {
             }
             .put(out);
         });
-        endpoint.handle_datagram(now, path, &mut keying);
+        endpoint.handle_datagram(now, path, Ecn::NotCapable, &mut keying);
         endpoint.poll_transmit(now, &mut buf).expect("RIKeying");
         let plain = default.open(&mut buf).unwrap().to_vec();
         let Some(Chunk::ResponderKeying(answer)) = chunks(&plain).next() else {
@@ -93,7 +93,7 @@ impl Rig {
 
     fn send(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let mut datagram = sealed(&mut self.keys, self.far_id, Mode::Initiator, write);
-        self.endpoint.handle_datagram(self.now, self.path, &mut datagram);
+        self.endpoint.handle_datagram(self.now, self.path, Ecn::NotCapable, &mut datagram);
     }
 
     /// Polls as the contract says; there is an end to it.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::{address, events, open_pair};
 use interop::{rig::Rig, simnet::Link};
-use rtmfp::{Endpoint, Event, FlowOptions, Path, SessionId};
+use rtmfp::{Ecn, Endpoint, Event, FlowOptions, Path, SessionId};
 
 fn send(rig: &mut Rig<Endpoint>, node: usize, session: SessionId, text: &'static [u8]) {
     let now = rig.now;
@@ -41,7 +41,7 @@ fn a_packet_that_somebody_else_sends_on_moves_nothing() {
     let mut datagram = Vec::new();
     rig.node(0).poll_transmit(now, &mut datagram).expect("a packet");
     let thief = Path { socket: 0, remote: address("203.0.113.66:6666") };
-    rig.node(1).handle_datagram(now, thief, &mut datagram);
+    rig.node(1).handle_datagram(now, thief, Ecn::NotCapable, &mut datagram);
     rig.run_for(Duration::from_secs(3));
     assert_eq!(rig.node(1).session(far).unwrap().path().remote, home);
     assert_eq!(rig.node(1).stats().sessions_moved, 0);

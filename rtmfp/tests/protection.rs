@@ -8,7 +8,7 @@ use common::{address, events};
 use interop::{rig::Rig, simnet::Link};
 use rand::{SeedableRng, rngs::StdRng};
 use rtmfp::{
-    Config, Endpoint, Event, FlowOptions, Passwords, Path, ProtectionRule, ProtectionRules,
+    Config, Ecn, Endpoint, Event, FlowOptions, Passwords, Path, ProtectionRule, ProtectionRules,
     SessionId,
     crypto::{Credential, Discriminator, Group, Identity, Keys, Policy, Protection},
 };
@@ -97,7 +97,7 @@ fn a_replayed_packet_is_dropped() {
     let mut datagram = Vec::new();
     rig.node(0).poll_transmit(now, &mut datagram).expect("a packet");
     for _ in 0..3 {
-        rig.node(1).handle_datagram(now, from, &mut datagram.clone());
+        rig.node(1).handle_datagram(now, from, Ecn::NotCapable, &mut datagram.clone());
     }
     assert_eq!(rig.node(1).stats().dropped_replayed, 2);
 }

@@ -16,7 +16,9 @@ use netgroup::{
     wire::{StreamKey, StreamParameters},
 };
 use rand::{SeedableRng, rngs::StdRng};
-use rtmfp::{Config, Endpoint, Liveness, Path, crypto::Identity, net::App, server::Server};
+use rtmfp::{
+    Config, Ecn, Endpoint, Liveness, Path, Transmit, crypto::Identity, net::App, server::Server,
+};
 
 pub const SERVER: &str = "198.51.100.1:1935";
 
@@ -70,8 +72,8 @@ impl Host {
 }
 
 impl RigNode for Host {
-    fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8]) {
-        self.endpoint.handle_datagram(now, Path { socket: 0, remote: from }, datagram);
+    fn handle_datagram(&mut self, now: Instant, from: SocketAddr, mark: Ecn, datagram: &mut [u8]) {
+        self.endpoint.handle_datagram(now, Path { socket: 0, remote: from }, mark, datagram);
         self.settle(now);
     }
 
@@ -99,10 +101,8 @@ impl RigNode for Host {
         own.into_iter().chain(self.endpoint.poll_timeout()).min()
     }
 
-    fn poll_transmit(&mut self, now: Instant, buf: &mut Vec<u8>) -> Option<(SocketAddr, usize)> {
-        self.endpoint
-            .poll_transmit(now, buf)
-            .map(|transmit| (transmit.path.remote, transmit.segment_size))
+    fn poll_transmit(&mut self, now: Instant, buf: &mut Vec<u8>) -> Option<Transmit> {
+        self.endpoint.poll_transmit(now, buf)
     }
 }
 

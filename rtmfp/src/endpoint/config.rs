@@ -54,8 +54,8 @@ impl Default for Config {
 /// Congestion signals beside loss, both as rtmfp-cpp has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CongestionSignals {
-    /// Mark packets ECN-capable once the far end has shown that it reports marks, and report
-    /// those that arrive. Routers then slow us down before they drop. On.
+    /// Mark packets as ECN-capable until the far end turns out not to report marks, so that
+    /// routers slow us down before they drop. On. Marks that arrive are always reported.
     pub ecn: bool,
     /// Take a round trip this much longer than the shortest one for congestion. Off; 100 ms
     /// keeps queues short at the price of bandwidth against other senders.

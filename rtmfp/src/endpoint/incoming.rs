@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{
-    Endpoint, Path,
+    Ecn, Endpoint, Path,
     fragments::{Outcome, Sender},
     responder,
     table::Slot,
@@ -21,6 +21,7 @@ impl Endpoint {
         now: Instant,
         id: SessionId,
         from: Path,
+        mark: Ecn,
         datagram: &mut [u8],
     ) {
         let Some(Slot::Session(session)) = self.table.get_mut(id) else { return };
@@ -35,6 +36,7 @@ impl Endpoint {
                 return;
             }
         };
+        session.ecn.on_received(mark);
         if !session.is_announced && makes_sense(plain) {
             self.note_proved(now, id);
         }

@@ -6,7 +6,7 @@ use rand::Rng;
 use thiserror::Error;
 
 use super::{
-    Config, Endpoint, Path,
+    Config, Ecn, Endpoint, Path,
     opening::{Backoff, Due, Keying, Opening},
     table::Slot,
 };
@@ -295,7 +295,7 @@ impl Endpoint {
         self.table.replace(id, Session::new(now, self.epoch, birth, &self.config));
         self.announce(now, id);
         for mut datagram in early {
-            self.handle_datagram(now, from, &mut datagram);
+            self.handle_datagram(now, from, Ecn::NotCapable, &mut datagram);
         }
     }
 }

@@ -14,6 +14,8 @@ pub struct Transmit {
     pub path: Path,
     /// Size of each datagram but the last, which may be shorter.
     pub segment_size: usize,
+    /// Mark them as ECN-capable.
+    pub is_ecn_capable: bool,
 }
 
 impl Endpoint {
@@ -29,13 +31,15 @@ impl Endpoint {
     fn next_train(&mut self, now: Instant, buf: &mut Vec<u8>) -> Option<Transmit> {
         if let Some((path, datagram)) = self.held.take().or_else(|| self.startup.pop()) {
             buf.extend_from_slice(&datagram);
-            return Some(Transmit { path, segment_size: datagram.len() });
+            let segment_size = datagram.len();
+            return Some(Transmit { path, segment_size, is_ecn_capable: false });
         }
         while let Some(id) = self.table.pop_ready() {
             let surroundings = self.critical.around(now, id);
             let Some(Slot::Session(session)) = self.table.get_mut(id) else { continue };
             let path = session.path;
             let mut segment_size = 0;
+            let is_ecn_capable = session.ecn.marks_data();
             for _ in 0..MAX_TRAIN {
                 let before = buf.len();
                 let Some(size) = session.write_packet(now, surroundings, buf) else { break };
@@ -53,7 +57,7 @@ impl Endpoint {
             }
             self.table.touch(now, id);
             if segment_size > 0 {
-                return Some(Transmit { path, segment_size });
+                return Some(Transmit { path, segment_size, is_ecn_capable });
             }
         }
         None

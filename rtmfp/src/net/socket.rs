@@ -6,10 +6,10 @@ use std::{
 };
 
 use mio::{Interest, Registry, Token, net::UdpSocket};
-use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef, UdpSocketState};
+use quinn_udp::{BATCH_SIZE, EcnCodepoint, RecvMeta, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Type};
 
-use crate::{Path, Transmit};
+use crate::{Ecn, Path, Transmit};
 
 /// What the kernel may hold for us; it gives what it allows.
 const KERNEL_BUFFER: usize = 4 << 20;
@@ -73,7 +73,7 @@ impl Socket {
     pub fn receive(
         &mut self,
         index: u8,
-        mut take: impl FnMut(Path, &mut [u8]),
+        mut take: impl FnMut(Path, Ecn, &mut [u8]),
     ) -> io::Result<bool> {
         if !self.is_readable {
             return Ok(false);
@@ -97,7 +97,7 @@ impl Socket {
         for (meta, buffer) in metas.iter().zip(self.buffers.chunks_mut(BUFFER)).take(count) {
             let from = Path { socket: index, remote: canonical(meta.addr) };
             for datagram in buffer[..meta.len].chunks_mut(meta.stride.max(1)) {
-                take(from, datagram);
+                take(from, mark_of(meta), datagram);
             }
         }
         Ok(true)
@@ -113,7 +113,7 @@ impl Socket {
             let is_train = contents.len() > transmit.segment_size;
             let out = quinn_udp::Transmit {
                 destination: transmit.path.remote,
-                ecn: None,
+                ecn: transmit.is_ecn_capable.then_some(EcnCodepoint::Ect0),
                 contents,
                 segment_size: is_train.then_some(transmit.segment_size),
                 src_ip: None,
@@ -141,6 +141,14 @@ fn is_transient(error: &io::Error) -> bool {
         error.kind(),
         ConnectionRefused | ConnectionReset | HostUnreachable | Interrupted | NetworkUnreachable
     )
+}
+
+fn mark_of(meta: &RecvMeta) -> Ecn {
+    match meta.ecn {
+        None => Ecn::NotCapable,
+        Some(EcnCodepoint::Ect0 | EcnCodepoint::Ect1) => Ecn::Capable,
+        Some(EcnCodepoint::Ce) => Ecn::CongestionExperienced,
+    }
 }
 
 fn canonical(address: SocketAddr) -> SocketAddr {

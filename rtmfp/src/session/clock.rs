@@ -69,14 +69,14 @@ impl Clock {
         }
     }
 
-    /// Takes in the echo of one of our timestamps.
-    pub fn on_echo(&mut self, now: Instant, echo: u16) {
+    /// Takes in the echo of one of our timestamps; the round trip that it shows.
+    pub fn on_echo(&mut self, now: Instant, echo: u16) -> Option<Duration> {
         if self.received_echo.replace(echo) == Some(echo) {
-            return;
+            return None;
         }
         let elapsed = self.timestamp(now).wrapping_sub(echo);
         if elapsed > i16::MAX as u16 {
-            return;
+            return None;
         }
         let rtt = TICK * u32::from(elapsed);
         let smoothed = match self.smoothed {
@@ -88,6 +88,7 @@ impl Clock {
         };
         self.smoothed = Some(smoothed);
         self.erto = self.measured_timeout(smoothed).clamp(MIN_ERTO, MAX_ERTO);
+        Some(rtt)
     }
 
     fn measured_timeout(&self, smoothed: Smoothed) -> Duration {

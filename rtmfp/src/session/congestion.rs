@@ -33,10 +33,22 @@ pub(crate) struct AckSummary {
     pub any_naks: bool,
     /// A fragment was overtaken so often that it counts as lost.
     pub any_loss: bool,
+    /// Routers or round trip times tell of congestion.
+    pub is_congested: bool,
+    /// The queue on the way is to drain for a moment.
+    pub drains: bool,
+    /// The window was cut after what is lost or marked here was sent.
+    pub is_recovering: bool,
     /// Bytes newly acknowledged.
     pub acked_bytes: usize,
     /// Bytes in flight before the packet.
     pub outstanding_before: usize,
+}
+
+impl AckSummary {
+    pub fn calls_for_cut(&self) -> bool {
+        self.any_loss || self.is_congested
+    }
 }
 
 /// How much may be in flight.
@@ -66,8 +78,16 @@ impl Congestion {
 
     /// Figure 25, after all chunks of a packet.
     pub fn on_packet(&mut self, summary: AckSummary, critical: TimeCritical) {
-        if summary.any_loss {
+        if summary.is_recovering {
+            // Cut already.
+        } else if summary.calls_for_cut() {
             self.cut(summary.outstanding_before, critical);
+        } else if summary.drains
+            && self.window > 4 * SMSS
+            && self.window > self.slow_start_threshold
+        {
+            self.slow_start_threshold = self.window;
+            self.window = (summary.outstanding_before * 21 / 32).max(WINDOW_INITIAL);
         } else if summary.any_acks && !summary.any_naks && summary.outstanding_before >= self.window
         {
             let increase = self.increase(summary.acked_bytes, critical);

@@ -203,6 +203,11 @@ impl Receiver {
         self.flows.get(&flow).is_some_and(RecvFlow::is_open)
     }
 
+    /// The next packet will carry acknowledgements.
+    pub fn owes_acks(&self) -> bool {
+        self.ack_at.is_some()
+    }
+
     /// Acknowledgements must go out now.
     pub fn has_work(&self, now: Instant) -> bool {
         self.ack_at.is_some_and(|at| at <= now)

@@ -55,6 +55,8 @@ pub(crate) struct Sender {
     outstanding_bytes: usize,
     next_tsn: u64,
     max_tsn_acked: u64,
+    /// What was sent before this number was sent before the window was last cut.
+    recovered_at: u64,
     /// Data packets that may go out before the next acknowledgement.
     allowance: usize,
     alarm: Option<Instant>,
@@ -74,6 +76,7 @@ impl Sender {
             outstanding_bytes: 0,
             next_tsn: 1,
             max_tsn_acked: 0,
+            recovered_at: 0,
             allowance: MAX_BURST,
             alarm: None,
             probe: None,
@@ -135,9 +138,15 @@ impl Sender {
     }
 
     /// Fills the packet with user data as budget and receivers allow.
-    pub fn write_data(&mut self, now: Instant, packet: &mut PacketBuilder<'_>, clock: &Clock) {
+    /// True if there was any.
+    pub fn write_data(
+        &mut self,
+        now: Instant,
+        packet: &mut PacketBuilder<'_>,
+        clock: &Clock,
+    ) -> bool {
         if self.allowance == 0 {
-            return;
+            return false;
         }
         let mut previous: Option<(u64, u64)> = None;
         while self.outstanding_bytes < self.congestion.window() {
@@ -165,6 +174,7 @@ impl Sender {
             self.allowance -= 1;
             self.alarm = Some(now + clock.erto());
         }
+        previous.is_some()
     }
 
     /// The next fragment: best priority first, flows of one priority in turn; a flow begun in
@@ -242,6 +252,12 @@ impl Sender {
         critical: TimeCritical,
     ) {
         self.count_naks(&mut summary);
+        // One cut for what was in flight together.
+        if summary.calls_for_cut() && self.max_tsn_acked < self.recovered_at {
+            summary.is_recovering = true;
+        } else if summary.calls_for_cut() {
+            self.recovered_at = self.next_tsn;
+        }
         self.congestion.on_packet(summary, critical);
         if self.outstanding_bytes == 0 {
             self.outstanding.clear();

@@ -1,6 +1,7 @@
 //! Chunks, RFC 7016 §2.3: one file for each family.
 
 mod ack;
+mod ecn_report;
 mod flow_control;
 mod fragment;
 mod hello;
@@ -9,6 +10,7 @@ mod redirect;
 mod user_data;
 
 pub use ack::{AckRange, AckRanges, DataAck, put_ack_ranges};
+pub use ecn_report::EcnReport;
 pub use flow_control::{BufferProbe, FlowException};
 pub use fragment::PacketFragment;
 pub use hello::{ForwardedHello, InitiatorHello, ResponderHello};
@@ -43,6 +45,7 @@ pub mod code {
     pub const RESPONDER_KEYING: u8 = 0x78;
     pub const COOKIE_CHANGE: u8 = 0x79;
     pub const FRAGMENT: u8 = 0x7f;
+    pub const ECN_REPORT: u8 = 0xec;
     pub const PADDING_ONES: u8 = 0xff;
 }
 
@@ -86,6 +89,8 @@ pub enum Chunk<'a> {
     SessionCloseAck,
     /// 0x7f
     Fragment(PacketFragment<'a>),
+    /// 0xec
+    EcnReport(EcnReport),
     /// Codes unknown to us: code and payload.
     Other(u8, &'a [u8]),
 }
@@ -110,6 +115,7 @@ impl<'a> Chunk<'a> {
             code::BUFFER_PROBE => Self::BufferProbe(BufferProbe::decode(payload)?),
             code::FLOW_EXCEPTION => Self::FlowException(FlowException::decode(payload)?),
             code::FRAGMENT => Self::Fragment(PacketFragment::decode(payload)?),
+            code::ECN_REPORT => Self::EcnReport(EcnReport::decode(payload)?),
             code::SESSION_CLOSE => Self::SessionClose,
             code::SESSION_CLOSE_ACK => Self::SessionCloseAck,
             other => Self::Other(other, payload),

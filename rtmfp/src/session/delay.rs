@@ -1,0 +1,129 @@
+//! Growing round trip times as a sign of congestion. As rtmfp-cpp has it, after LEDBAT (RFC 6817).
+
+use std::time::{Duration, Instant};
+
+/// Round trips below this are never congestion.
+const FLOOR: Duration = Duration::from_millis(30);
+/// The shortest of the last three of these is the base.
+const BUCKET: Duration = Duration::from_secs(60);
+const BUCKETS: usize = 3;
+/// How often the window is lowered to see whether our own data hides a shorter base.
+const PROBE_EVERY: Duration = Duration::from_secs(20);
+
+/// What the round trip times of a packet suggest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Advice {
+    Nothing,
+    /// As after loss.
+    Congestion,
+    /// Let the queue drain for a moment.
+    Drain,
+}
+
+/// The watch over one session's delay.
+#[derive(Debug)]
+pub(crate) struct DelayWatch {
+    threshold: Option<Duration>,
+    buckets: [Option<Duration>; BUCKETS],
+    bucket_since: Instant,
+    probed: Instant,
+    is_fresh: bool,
+}
+
+impl DelayWatch {
+    /// Congestion is `threshold` above the base; none switches it off.
+    pub fn new(now: Instant, threshold: Option<Duration>) -> Self {
+        Self {
+            threshold,
+            buckets: [None; BUCKETS],
+            bucket_since: now,
+            probed: now,
+            is_fresh: false,
+        }
+    }
+
+    /// The path may have changed, or is idle: the base is to be found anew.
+    pub fn reset(&mut self) {
+        self.buckets = [None; BUCKETS];
+    }
+
+    /// Takes in one measured round trip.
+    pub fn on_rtt(&mut self, now: Instant, rtt: Duration) {
+        if now.saturating_duration_since(self.bucket_since) >= BUCKET {
+            self.buckets.rotate_right(1);
+            self.buckets[0] = None;
+            self.bucket_since = now;
+        }
+        self.buckets[0] = Some(self.buckets[0].map_or(rtt, |shortest| shortest.min(rtt)));
+        self.is_fresh = true;
+    }
+
+    fn base(&self) -> Option<Duration> {
+        self.buckets.iter().flatten().min().copied()
+    }
+
+    /// What to do, once for each measurement. `is_busy`: the window is well used.
+    pub fn advice(&mut self, now: Instant, smoothed: Duration, is_busy: bool) -> Advice {
+        let (Some(threshold), Some(base)) = (self.threshold, self.base()) else {
+            return Advice::Nothing;
+        };
+        if !std::mem::take(&mut self.is_fresh) || smoothed < FLOOR {
+            return Advice::Nothing;
+        }
+        if smoothed > base + threshold {
+            return Advice::Congestion;
+        }
+        let is_due = now.saturating_duration_since(self.probed) >= PROBE_EVERY;
+        if base > FLOOR && is_busy && is_due {
+            self.probed = now;
+            return Advice::Drain;
+        }
+        Advice::Nothing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn more_than_the_threshold_above_the_base_is_congestion() {
+        let now = Instant::now();
+        let mut watch = DelayWatch::new(now, Some(100 * MS));
+        watch.on_rtt(now, 40 * MS);
+        assert_eq!(watch.advice(now, 139 * MS, true), Advice::Nothing);
+        watch.on_rtt(now, 200 * MS);
+        assert_eq!(watch.advice(now, 141 * MS, true), Advice::Congestion);
+        assert_eq!(watch.advice(now, 141 * MS, true), Advice::Nothing, "once a measurement");
+        let mut off = DelayWatch::new(now, None);
+        off.on_rtt(now, 40 * MS);
+        assert_eq!(off.advice(now, 9000 * MS, true), Advice::Nothing);
+    }
+
+    #[test]
+    fn the_base_is_forgotten_after_three_minutes() {
+        let mut now = Instant::now();
+        let mut watch = DelayWatch::new(now, Some(100 * MS));
+        watch.on_rtt(now, 10 * MS);
+        for _ in 0..3 {
+            now += BUCKET;
+            watch.on_rtt(now, 300 * MS);
+        }
+        assert_eq!(watch.base(), Some(300 * MS));
+    }
+
+    #[test]
+    fn a_busy_path_is_drained_now_and_then() {
+        let mut now = Instant::now();
+        let mut watch = DelayWatch::new(now, Some(100 * MS));
+        now += PROBE_EVERY;
+        watch.on_rtt(now, 50 * MS);
+        assert_eq!(watch.advice(now, 50 * MS, false), Advice::Nothing);
+        watch.on_rtt(now, 50 * MS);
+        assert_eq!(watch.advice(now, 50 * MS, true), Advice::Drain);
+        watch.on_rtt(now, 50 * MS);
+        assert_eq!(watch.advice(now, 50 * MS, true), Advice::Nothing);
+    }
+}
