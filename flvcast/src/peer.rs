@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex},
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -17,7 +16,7 @@ use rand::Rng;
 use rtmfp::{
     Config, Endpoint, Event, Liveness, ServerUrl,
     crypto::{Identity, PeerId},
-    net::{App, Driver, Remote, key_log_from_env},
+    net::{App, Remote, bind_any, key_log_from_env, reachable_addresses},
 };
 
 use crate::{
@@ -116,9 +115,8 @@ impl Peer {
             seed,
         );
         let stats = Arc::new(Mutex::new(PeerStats::default()));
-        let interfaces = local_interfaces(&servers);
         let app = PeerApp {
-            node: Node::new(now, id, config.server, servers, config.group, group_seed),
+            node: Node::new(now, id, config.server, servers.clone(), config.group, group_seed),
             stream: config.stream,
             publishes: config.publishes,
             publication: None,
@@ -127,10 +125,10 @@ impl Peer {
             stats: stats.clone(),
             stats_at: now,
         };
-        let (mut driver, remote) = bind(endpoint, app)?;
-        let ports = driver.local_addresses();
+        let (mut driver, remote) = bind_any(endpoint, app)?;
+        let local = reachable_addresses(&servers, &driver.local_addresses());
         let (app, endpoint) = driver.parts();
-        app.node.set_local_addresses(with_ports(&interfaces, &ports));
+        app.node.set_local_addresses(local);
         app.begin(now, endpoint);
         let thread = std::thread::Builder::new()
             .name("peer".into())
@@ -307,42 +305,4 @@ fn to_tag(message: Delivery) -> Option<Tag> {
         return Some(Tag { kind: TagKind::Script, timestamp, payload });
     }
     Some(Tag { kind: TagKind::from_code(kind)?, timestamp, payload })
-}
-
-/// A socket for each address family that the machine has.
-fn bind(endpoint: Endpoint, app: PeerApp) -> io::Result<(Driver<PeerApp>, Remote<Command>)> {
-    let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-    let v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
-    let has_v6 = std::net::UdpSocket::bind(v6).is_ok();
-    let addresses = if has_v6 { vec![v4, v6] } else { vec![v4] };
-    Driver::bind(&addresses, endpoint, app)
-}
-
-/// The addresses of our interfaces that lead to the servers; no datagram is sent to find out.
-fn local_interfaces(servers: &[SocketAddr]) -> Vec<IpAddr> {
-    let mut interfaces = Vec::new();
-    for server in servers {
-        let any: IpAddr = if server.is_ipv4() {
-            Ipv4Addr::UNSPECIFIED.into()
-        } else {
-            Ipv6Addr::UNSPECIFIED.into()
-        };
-        let Ok(probe) = std::net::UdpSocket::bind((any, 0)) else { continue };
-        if probe.connect(server).is_ok()
-            && let Ok(local) = probe.local_addr()
-            && !local.ip().is_loopback()
-            && !interfaces.contains(&local.ip())
-        {
-            interfaces.push(local.ip());
-        }
-    }
-    interfaces
-}
-
-/// Interface addresses with the port of the socket of their family.
-fn with_ports(interfaces: &[IpAddr], sockets: &[SocketAddr]) -> Vec<SocketAddr> {
-    let port_for = |ip: &IpAddr| {
-        sockets.iter().find(|socket| socket.is_ipv4() == ip.is_ipv4()).map(SocketAddr::port)
-    };
-    interfaces.iter().filter_map(|ip| Some(SocketAddr::new(*ip, port_for(ip)?))).collect()
 }

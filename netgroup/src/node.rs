@@ -219,6 +219,7 @@ impl Node {
             ConnectionEvent::Rejected(_) | ConnectionEvent::Unreachable => {
                 self.reconnect_at = Some(now + RECONNECT);
             }
+            ConnectionEvent::Command(_) => {}
             ConnectionEvent::Closed(_) => {
                 self.server_channel = None;
                 self.reconnect_at = Some(now + RECONNECT);

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
+
 use crate::{
     CloseReason, Endpoint, Event, FlowEvent, FlowOptions, Liveness, Priority, SessionId,
     rtmp::{Command, FlowMetadata, Message, MessageType, UserControl, Value},
@@ -16,7 +18,7 @@ const MIN_KEEPALIVE: Duration = Duration::from_secs(5);
 const GIVE_UP: Duration = Duration::from_secs(20);
 
 /// What became of a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum ConnectionEvent {
     /// The server accepted us; flows may be opened.
     Connected,
@@ -26,6 +28,8 @@ pub enum ConnectionEvent {
     Unreachable,
     /// The connection is over.
     Closed(CloseReason),
+    /// Something else that the server says: an answer to a call, a call, a status.
+    Command(Command),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +47,9 @@ pub struct Connection {
     url: ServerUrl,
     addresses: Vec<SocketAddr>,
     local: Vec<SocketAddr>,
+    arguments: Vec<Value>,
+    /// How often peers are to be pinged, once the server has said so.
+    peer_keepalive: Option<Duration>,
     state: State,
 }
 
@@ -50,7 +57,32 @@ impl Connection {
     /// To the server at `addresses`. `local` are our own interface addresses, to be told to peers
     /// behind the same NAT.
     pub fn new(url: ServerUrl, addresses: Vec<SocketAddr>, local: Vec<SocketAddr>) -> Self {
-        Self { url, addresses, local, state: State::Idle }
+        Self {
+            url,
+            addresses,
+            local,
+            arguments: Vec::new(),
+            peer_keepalive: None,
+            state: State::Idle,
+        }
+    }
+
+    /// What `connect` carries after its object, as `NetConnection.connect(url, …)` takes it.
+    pub fn set_arguments(&mut self, arguments: Vec<Value>) {
+        self.arguments = arguments;
+    }
+
+    /// Sends a message on the connection's own flow. False if there is no connection.
+    pub fn send(&mut self, now: Instant, endpoint: &mut Endpoint, message: Bytes) -> bool {
+        let State::Connected { session, control, .. } = self.state else { return false };
+        endpoint
+            .session(session)
+            .is_some_and(|mut view| view.send(now, control, message, None).is_ok())
+    }
+
+    /// Whether the session is the one to the server, open or being opened.
+    pub fn is_with(&self, session: SessionId) -> bool {
+        self.state.session() == Some(session)
     }
 
     /// Where the server is asked to introduce us to others.
@@ -93,6 +125,10 @@ impl Connection {
                 self.connect(now, endpoint, ours);
                 None
             }
+            (Event::SessionOpened { session, .. }, _) => {
+                self.keep_peer_alive(now, endpoint, *session);
+                None
+            }
             (Event::OpenFailed { session, .. }, State::Opening(ours)) if *session == ours => {
                 self.state = State::Closed;
                 Some(ConnectionEvent::Unreachable)
@@ -114,7 +150,7 @@ impl Connection {
         let Some(mut view) = endpoint.session(session) else { return };
         let options = FlowOptions { priority: Priority::High, time_critical: false };
         let control = view.open_flow(&FlowMetadata::CONTROL.encode(), None, options);
-        let mut command = Command::new("connect", 1.0, Vec::new());
+        let mut command = Command::new("connect", 1.0, self.arguments.clone());
         command.object = self.connect_object();
         let _ = view.send(now, control, command.encode(), None);
         self.state = State::Connecting { session, control, server_control: None };
@@ -185,16 +221,29 @@ impl Connection {
                 let why = command.status_code().unwrap_or("no reason given").to_owned();
                 Some(self.give_up(now, endpoint, &why))
             }
+            (_, State::Connected { .. }) => Some(ConnectionEvent::Command(command)),
             _ => None,
         }
     }
 
     fn on_user_control(&mut self, now: Instant, endpoint: &mut Endpoint, event: UserControl) {
-        if let (UserControl::SetKeepalive { server, .. }, Some(session)) =
+        let (UserControl::SetKeepalive { server, peer }, Some(session)) =
             (event, self.state.session())
-            && let Some(mut view) = endpoint.session(session)
+        else {
+            return;
+        };
+        let period =
+            |milliseconds: u32| Duration::from_millis(milliseconds.into()).max(MIN_KEEPALIVE);
+        self.peer_keepalive = Some(period(peer));
+        if let Some(mut view) = endpoint.session(session) {
+            view.set_liveness(now, Liveness { keepalive: period(server), give_up: GIVE_UP });
+        }
+    }
+
+    /// A session with a peer opened: it is kept alive as the server commands (RFC 7425 §5.3.4).
+    fn keep_peer_alive(&self, now: Instant, endpoint: &mut Endpoint, session: SessionId) {
+        if let (Some(keepalive), Some(mut view)) = (self.peer_keepalive, endpoint.session(session))
         {
-            let keepalive = Duration::from_millis(server.into()).max(MIN_KEEPALIVE);
             view.set_liveness(now, Liveness { keepalive, give_up: GIVE_UP });
         }
     }

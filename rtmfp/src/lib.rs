@@ -19,6 +19,7 @@ mod endpoint;
 mod event;
 #[cfg(feature = "net")]
 pub mod net;
+mod net_connection;
 pub mod rtmp;
 #[cfg(feature = "server")]
 pub mod server;
@@ -32,6 +33,7 @@ pub use endpoint::{
     ProtectionRule, ProtectionRules, SessionMut, Transmit,
 };
 pub use event::{CloseReason, Event, FlowEvent, OpenFailure, SessionId};
+pub use net_connection::{NetConnection, NetEvent, StreamError, StreamEvent, StreamId};
 pub use session::{
     Deadline, FlowOptions, Liveness, Priority, ReceiveLimits, ReceiveOrder, SessionStats,
 };

@@ -2,7 +2,9 @@
 //!
 //! An [`App`] reacts to events; other threads reach it through a [`Remote`].
 
+mod client;
 mod key_log;
+mod local;
 mod remote;
 mod socket;
 
@@ -15,7 +17,9 @@ use std::{
 
 use mio::{Events, Poll, Token};
 
+pub use client::{Client, ConnectError};
 pub use key_log::key_log_from_env;
+pub use local::{bind_any, reachable_addresses};
 use remote::{Inbox, channel};
 pub use remote::{Remote, Stopped};
 use socket::Socket;

@@ -3,9 +3,11 @@
 pub mod amf0;
 pub mod amf3;
 mod command;
+mod flow_sync;
 mod message;
 mod value;
 
 pub use command::Command;
+pub use flow_sync::FlowSync;
 pub use message::{FlowMetadata, Message, MessageType, UserControl};
-pub use value::Value;
+pub use value::{Value, Vector};

@@ -27,12 +27,16 @@ pub(super) const MAX_DEPTH: usize = 32;
 /// Strings of up to this size have the short form.
 const SHORT: usize = u16::MAX as usize;
 
+/// References can make a small message large; no message is made of more values than this.
+const MAX_VALUES: usize = 100_000;
+
 /// Reads values until the bytes end; what follows a malformed one is lost.
 pub fn decode_all(bytes: &[u8]) -> Vec<Value> {
     let mut reader = Reader::new(bytes);
+    let mut decoder = Decoder::new(&mut reader);
     let mut values = Vec::new();
-    while !reader.is_empty() {
-        match decode(&mut reader) {
+    while !decoder.reader.is_empty() {
+        match decoder.value(0) {
             Ok(value) => values.push(value),
             Err(Malformed) => break,
         }
@@ -40,81 +44,128 @@ pub fn decode_all(bytes: &[u8]) -> Vec<Value> {
     values
 }
 
-/// Reads one value. Memory is bounded by the bytes that are there.
+/// Reads one value with a reference table of its own. Memory is bounded by the bytes that are
+/// there and [`MAX_VALUES`].
 pub fn decode(reader: &mut Reader<'_>) -> Result<Value, Malformed> {
-    decode_nested(reader, 0)
+    Decoder::new(reader).value(0)
 }
 
-fn decode_nested(reader: &mut Reader<'_>, depth: usize) -> Result<Value, Malformed> {
-    if depth > MAX_DEPTH {
-        return Err(Malformed);
+struct Decoder<'r, 'a> {
+    reader: &'r mut Reader<'a>,
+    /// What references point to. One that contains itself reads as undefined there.
+    objects: Vec<Value>,
+    values: usize,
+}
+
+impl<'r, 'a> Decoder<'r, 'a> {
+    fn new(reader: &'r mut Reader<'a>) -> Self {
+        Self { reader, objects: Vec::new(), values: MAX_VALUES }
     }
-    Ok(match reader.u8()? {
-        marker::NUMBER => Value::Number(reader.f64()?),
-        marker::BOOLEAN => Value::Boolean(reader.u8()? != 0),
-        marker::STRING => Value::String(short_text(reader)?),
-        marker::OBJECT => Value::Object(members(reader, depth)?),
-        marker::NULL => Value::Null,
-        marker::UNDEFINED | marker::UNSUPPORTED => Value::Undefined,
-        marker::REFERENCE => {
-            reader.u16()?;
-            Value::Undefined
-        }
-        marker::ECMA_ARRAY => {
-            reader.u32()?;
-            Value::EcmaArray(members(reader, depth)?)
-        }
-        marker::STRICT_ARRAY => {
-            let count = reader.u32()?;
-            let values =
-                (0..count).map(|_| decode_nested(reader, depth + 1)).collect::<Result<_, _>>()?;
-            Value::StrictArray(values)
-        }
-        marker::DATE => {
-            let milliseconds = reader.f64()?;
-            reader.u16()?;
-            Value::Date(milliseconds)
-        }
-        marker::LONG_STRING => Value::String(long_text(reader)?),
-        marker::XML => Value::Xml(long_text(reader)?),
-        marker::TYPED_OBJECT => {
-            short_text(reader)?;
-            Value::Object(members(reader, depth)?)
-        }
-        marker::AMF3 => amf3::decode(reader)?,
-        _ => return Err(Malformed),
-    })
-}
 
-fn short_text(reader: &mut Reader<'_>) -> Result<String, Malformed> {
-    let length = reader.u16()?;
-    Ok(String::from_utf8_lossy(reader.bytes(length.into())?).into_owned())
-}
-
-fn long_text(reader: &mut Reader<'_>) -> Result<String, Malformed> {
-    let length = usize::try_from(reader.u32()?).map_err(|_| Malformed)?;
-    Ok(String::from_utf8_lossy(reader.bytes(length)?).into_owned())
-}
-
-/// Members up to the end mark; some encoders end a message without it.
-fn members(reader: &mut Reader<'_>, depth: usize) -> Result<Vec<(String, Value)>, Malformed> {
-    let mut members = Vec::new();
-    while !reader.is_empty() {
-        let name = short_text(reader)?;
-        let mut ahead = *reader;
-        if name.is_empty() && ahead.u8() == Ok(marker::OBJECT_END) {
-            *reader = ahead;
-            break;
-        }
-        members.push((name, decode_nested(reader, depth + 1)?));
+    fn spend(&mut self, values: usize) -> Result<(), Malformed> {
+        self.values = self.values.checked_sub(values).ok_or(Malformed)?;
+        Ok(())
     }
-    Ok(members)
+
+    fn value(&mut self, depth: usize) -> Result<Value, Malformed> {
+        if depth > MAX_DEPTH {
+            return Err(Malformed);
+        }
+        self.spend(1)?;
+        Ok(match self.reader.u8()? {
+            marker::NUMBER => Value::Number(self.reader.f64()?),
+            marker::BOOLEAN => Value::Boolean(self.reader.u8()? != 0),
+            marker::STRING => Value::String(self.short_text()?),
+            marker::NULL => Value::Null,
+            marker::UNDEFINED | marker::UNSUPPORTED => Value::Undefined,
+            marker::REFERENCE => self.reference()?,
+            marker::OBJECT => {
+                self.remembered(|decoder| Ok(Value::Object(decoder.members(depth)?)))?
+            }
+            marker::ECMA_ARRAY => self.remembered(|decoder| {
+                decoder.reader.u32()?;
+                Ok(Value::EcmaArray(decoder.members(depth)?))
+            })?,
+            marker::STRICT_ARRAY => self.remembered(|decoder| {
+                let count = decoder.reader.u32()?;
+                let values = (0..count).map(|_| decoder.value(depth + 1));
+                Ok(Value::StrictArray(values.collect::<Result<_, _>>()?))
+            })?,
+            marker::TYPED_OBJECT => self.remembered(|decoder| {
+                let class = decoder.short_text()?;
+                Ok(Value::TypedObject(class, decoder.members(depth)?))
+            })?,
+            marker::DATE => {
+                let milliseconds = self.reader.f64()?;
+                self.reader.u16()?;
+                Value::Date(milliseconds)
+            }
+            marker::LONG_STRING => Value::String(self.long_text()?),
+            marker::XML => Value::Xml(self.long_text()?),
+            marker::AMF3 => amf3::decode(self.reader)?,
+            _ => return Err(Malformed),
+        })
+    }
+
+    /// A value that later ones may refer to.
+    fn remembered(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<Value, Malformed>,
+    ) -> Result<Value, Malformed> {
+        let place = self.objects.len();
+        self.objects.push(Value::Undefined);
+        let value = read(self)?;
+        self.spend(value.weight())?;
+        self.objects[place] = value.clone();
+        Ok(value)
+    }
+
+    fn reference(&mut self) -> Result<Value, Malformed> {
+        let index = usize::from(self.reader.u16()?);
+        let weight = self.objects.get(index).ok_or(Malformed)?.weight();
+        self.spend(weight)?;
+        Ok(self.objects[index].clone())
+    }
+
+    fn short_text(&mut self) -> Result<String, Malformed> {
+        let length = self.reader.u16()?;
+        Ok(String::from_utf8_lossy(self.reader.bytes(length.into())?).into_owned())
+    }
+
+    fn long_text(&mut self) -> Result<String, Malformed> {
+        let length = usize::try_from(self.reader.u32()?).map_err(|_| Malformed)?;
+        Ok(String::from_utf8_lossy(self.reader.bytes(length)?).into_owned())
+    }
+
+    /// Members up to the end mark; some encoders end a message without it.
+    fn members(&mut self, depth: usize) -> Result<Vec<(String, Value)>, Malformed> {
+        let mut members = Vec::new();
+        while !self.reader.is_empty() {
+            let name = self.short_text()?;
+            let mut ahead = *self.reader;
+            if name.is_empty() && ahead.u8() == Ok(marker::OBJECT_END) {
+                *self.reader = ahead;
+                break;
+            }
+            members.push((name, self.value(depth + 1)?));
+        }
+        Ok(members)
+    }
 }
 
-/// Appends a value. Byte arrays have no AMF0 form and become undefined.
+/// Appends a value. What AMF0 has no form for is written in AMF3, behind the switch to it.
 pub fn encode(out: &mut Vec<u8>, value: &Value) {
     match value {
-        Value::Undefined | Value::ByteArray(_) => out.push(marker::UNDEFINED),
+        Value::Undefined => out.push(marker::UNDEFINED),
+        Value::ByteArray(_) | Value::Vector(_) | Value::Dictionary(_) => {
+            out.push(marker::AMF3);
+            amf3::encode(out, value);
+        }
+        Value::TypedObject(class, members) => {
+            out.push(marker::TYPED_OBJECT);
+            put_short_text(out, class);
+            put_members(out, members);
+        }
         Value::Null => out.push(marker::NULL),
         Value::Boolean(on) => out.extend_from_slice(&[marker::BOOLEAN, u8::from(*on)]),
         Value::Number(number) => {
@@ -150,9 +201,9 @@ pub fn encode(out: &mut Vec<u8>, value: &Value) {
 }
 
 fn put_short_text(out: &mut Vec<u8>, text: &str) {
-    let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
-    out.extend_from_slice(&length.to_be_bytes());
-    out.extend_from_slice(&text.as_bytes()[..length.into()]);
+    let text = &text[..text.floor_char_boundary(SHORT)];
+    out.extend_from_slice(&(text.len() as u16).to_be_bytes());
+    out.extend_from_slice(text.as_bytes());
 }
 
 fn put_long_text(out: &mut Vec<u8>, marker: u8, text: &str) {
@@ -183,6 +234,9 @@ mod tests {
             ("meta", Value::EcmaArray(vec![("width".into(), Value::Number(640.0))])),
             ("date", Value::Date(1e12)),
             ("xml", Value::Xml("<a/>".into())),
+            ("typed", Value::TypedObject("a.B".into(), vec![("x".into(), Value::Null)])),
+            ("bytes", Value::ByteArray(vec![1, 2])),
+            ("after", Value::Boolean(false)),
         ]);
         let mut out = Vec::new();
         encode(&mut out, &value);
@@ -193,6 +247,21 @@ mod tests {
     fn nesting_is_bounded() {
         let bomb = [[marker::STRICT_ARRAY, 0, 0, 0, 1]; 10_000].concat();
         assert_eq!(decode(&mut Reader::new(&bomb)), Err(Malformed));
+    }
+
+    #[test]
+    fn references_point_to_what_came_before_and_cannot_blow_up() {
+        let inner = Value::StrictArray(vec![Value::Null]);
+        let bytes = [10, 0, 0, 0, 2, 10, 0, 0, 0, 1, 5, 7, 0, 1];
+        assert_eq!(decode_all(&bytes), [Value::StrictArray(vec![inner.clone(), inner])]);
+        assert_eq!(decode_all(&[7, 0, 0]), [], "nothing came before");
+        // Each array holds the one before it eight times.
+        let mut bomb = vec![10, 0, 0, 0, 0];
+        for level in 0..30u16 {
+            bomb.extend([10, 0, 0, 0, 8]);
+            bomb.extend([7, (level >> 8) as u8, level as u8].repeat(8));
+        }
+        assert!(decode_all(&bomb).len() < 10);
     }
 
     #[test]

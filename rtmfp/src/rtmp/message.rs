@@ -42,6 +42,11 @@ impl Message {
     }
 
     /// As it travels.
+    pub fn to_bytes(&self) -> Bytes {
+        Self::encode(self.kind, self.timestamp, &self.payload)
+    }
+
+    /// As it travels, from its parts.
     pub fn encode(kind: MessageType, timestamp: u32, payload: &[u8]) -> Bytes {
         let mut out = Vec::with_capacity(Self::HEADER_LEN + payload.len());
         out.push(kind.0);
@@ -88,11 +93,31 @@ impl FlowMetadata {
     }
 }
 
-/// User control events, RFC 7425 §5.2 and §5.3.4.
+/// User control events, RFC 7425 §5.2 and §5.3.4, RTMP §7.1.7.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UserControl {
     /// A stream begins.
     StreamBegin(u32),
+    /// Playback has reached the end.
+    StreamEnd(u32),
+    /// There is nothing more to play for now.
+    StreamDry(u32),
+    /// How much the client buffers of a stream, in milliseconds.
+    SetBufferLength {
+        /// Which stream.
+        stream: u32,
+        /// Milliseconds.
+        length: u32,
+    },
+    /// The stream is a recording.
+    StreamIsRecorded(u32),
+    /// Nothing more of this flow is to be delivered before `count` flows have said `id`.
+    FlowSync {
+        /// Names the barrier.
+        id: u32,
+        /// Flows that meet at it.
+        count: u32,
+    },
     /// Keepalive periods in milliseconds that a server commands.
     SetKeepalive {
         /// Between client and server.
@@ -100,41 +125,52 @@ pub enum UserControl {
         /// Between peers.
         peer: u32,
     },
-    /// Event and its data, not looked into.
+    /// An event unknown to us, not looked into.
     Other(u16),
 }
 
 impl UserControl {
     const STREAM_BEGIN: u16 = 0;
+    const STREAM_END: u16 = 1;
+    const STREAM_DRY: u16 = 2;
+    const SET_BUFFER_LENGTH: u16 = 3;
+    const STREAM_IS_RECORDED: u16 = 4;
+    const FLOW_SYNC: u16 = 34;
     const SET_KEEPALIVE: u16 = 41;
 
     /// Decodes a payload of a user control message.
     pub fn decode(payload: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(payload);
-        Ok(match reader.u16()? {
-            Self::STREAM_BEGIN => Self::StreamBegin(reader.u32()?),
-            Self::SET_KEEPALIVE => {
-                Self::SetKeepalive { server: reader.u32()?, peer: reader.u32()? }
-            }
+        let event = reader.u16()?;
+        let mut word = || reader.u32();
+        Ok(match event {
+            Self::STREAM_BEGIN => Self::StreamBegin(word()?),
+            Self::STREAM_END => Self::StreamEnd(word()?),
+            Self::STREAM_DRY => Self::StreamDry(word()?),
+            Self::SET_BUFFER_LENGTH => Self::SetBufferLength { stream: word()?, length: word()? },
+            Self::STREAM_IS_RECORDED => Self::StreamIsRecorded(word()?),
+            Self::FLOW_SYNC => Self::FlowSync { id: word()?, count: word()? },
+            Self::SET_KEEPALIVE => Self::SetKeepalive { server: word()?, peer: word()? },
             other => Self::Other(other),
         })
     }
 
     /// A whole message.
     pub fn encode(&self) -> Bytes {
-        let mut payload = Vec::new();
-        match self {
-            Self::StreamBegin(stream) => {
-                payload.extend_from_slice(&Self::STREAM_BEGIN.to_be_bytes());
-                payload.extend_from_slice(&stream.to_be_bytes());
+        let (event, words): (u16, &[u32]) = match self {
+            Self::StreamBegin(stream) => (Self::STREAM_BEGIN, &[*stream]),
+            Self::StreamEnd(stream) => (Self::STREAM_END, &[*stream]),
+            Self::StreamDry(stream) => (Self::STREAM_DRY, &[*stream]),
+            Self::SetBufferLength { stream, length } => {
+                (Self::SET_BUFFER_LENGTH, &[*stream, *length])
             }
-            Self::SetKeepalive { server, peer } => {
-                payload.extend_from_slice(&Self::SET_KEEPALIVE.to_be_bytes());
-                payload.extend_from_slice(&server.to_be_bytes());
-                payload.extend_from_slice(&peer.to_be_bytes());
-            }
-            Self::Other(event) => payload.extend_from_slice(&event.to_be_bytes()),
-        }
+            Self::StreamIsRecorded(stream) => (Self::STREAM_IS_RECORDED, &[*stream]),
+            Self::FlowSync { id, count } => (Self::FLOW_SYNC, &[*id, *count]),
+            Self::SetKeepalive { server, peer } => (Self::SET_KEEPALIVE, &[*server, *peer]),
+            Self::Other(event) => (*event, &[]),
+        };
+        let mut payload = event.to_be_bytes().to_vec();
+        words.iter().for_each(|word| payload.extend_from_slice(&word.to_be_bytes()));
         Message::encode(MessageType::USER_CONTROL, 0, &payload)
     }
 }
@@ -155,6 +191,12 @@ mod tests {
     fn user_control_round_trips() {
         for event in [
             UserControl::StreamBegin(7),
+            UserControl::StreamEnd(7),
+            UserControl::StreamDry(7),
+            UserControl::StreamIsRecorded(7),
+            UserControl::SetBufferLength { stream: 7, length: 3000 },
+            UserControl::FlowSync { id: 1, count: 2 },
+            UserControl::Other(99),
             UserControl::SetKeepalive { server: 15_000, peer: 10_000 },
         ] {
             let message = Message::decode(&event.encode()).unwrap();

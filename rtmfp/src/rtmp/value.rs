@@ -23,8 +23,27 @@ pub enum Value {
     Date(f64),
     /// A document as text.
     Xml(String),
+    /// An object of a named class.
+    TypedObject(String, Vec<(String, Value)>),
     /// AMF3 only.
     ByteArray(Vec<u8>),
+    /// AMF3 only.
+    Vector(Vector),
+    /// AMF3 only: any values as keys.
+    Dictionary(Vec<(Value, Value)>),
+}
+
+/// An array of one type.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Vector {
+    /// Signed integers.
+    Int(Vec<i32>),
+    /// Unsigned integers.
+    Uint(Vec<u32>),
+    /// Numbers.
+    Double(Vec<f64>),
+    /// Anything else.
+    Values(Vec<Value>),
 }
 
 impl Value {
@@ -57,7 +76,7 @@ impl Value {
     /// A member of an object or named array.
     pub fn member(&self, wanted: &str) -> Option<&Value> {
         match self {
-            Self::Object(members) | Self::EcmaArray(members) => {
+            Self::Object(members) | Self::EcmaArray(members) | Self::TypedObject(_, members) => {
                 members.iter().find(|(name, _)| name == wanted).map(|(_, value)| value)
             }
             _ => None,
@@ -67,10 +86,21 @@ impl Value {
     /// How many values it is made of, itself included.
     pub(super) fn weight(&self) -> usize {
         1 + match self {
-            Self::Object(members) | Self::EcmaArray(members) => {
+            Self::Object(members) | Self::EcmaArray(members) | Self::TypedObject(_, members) => {
                 members.iter().map(|(_, value)| value.weight()).sum()
             }
-            Self::StrictArray(values) => values.iter().map(Value::weight).sum(),
+            Self::StrictArray(values) | Self::Vector(Vector::Values(values)) => {
+                values.iter().map(Value::weight).sum()
+            }
+            Self::Vector(Vector::Int(numbers)) => numbers.len(),
+            Self::Vector(Vector::Uint(numbers)) => numbers.len(),
+            Self::Vector(Vector::Double(numbers)) => numbers.len(),
+            Self::Dictionary(pairs) => {
+                pairs.iter().map(|(key, value)| key.weight() + value.weight()).sum()
+            }
+            // A reference to many bytes costs as much as the bytes.
+            Self::ByteArray(bytes) => bytes.len() / 8,
+            Self::String(text) | Self::Xml(text) => text.len() / 8,
             _ => 0,
         }
     }
