@@ -1,6 +1,9 @@
 //! Reading captures: pcap files of UDP over IPv4 or IPv6, and the keys that go with them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use rtmfp::{
     crypto::PacketKeys,
@@ -10,6 +13,8 @@ use rtmfp::{
 /// One UDP datagram of a capture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Captured {
+    /// Since the capture's first packet.
+    pub at: Duration,
     /// Sender.
     pub from: SocketAddr,
     /// Receiver.
@@ -32,16 +37,22 @@ pub fn read_pcap(bytes: &[u8]) -> Vec<Captured> {
         if is_little { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) }
     };
     let link = number([header[20], header[21], header[22], header[23]]);
+    // Fractions of a second are nanoseconds in files with these marks, else microseconds.
+    let has_nanoseconds = matches!(header[..4], [0x4d, ..] | [.., 0x4d]);
     let mut datagrams = Vec::new();
+    let mut began = None;
     while let Ok(record) = reader.array::<16>() {
-        let length = number([record[8], record[9], record[10], record[11]]);
-        let Ok(frame) = reader.bytes(length as usize) else { break };
-        datagrams.extend(read_frame(link, frame));
+        let word = |at: usize| number([record[at], record[at + 1], record[at + 2], record[at + 3]]);
+        let fraction = u64::from(word(4)) * if has_nanoseconds { 1 } else { 1000 };
+        let time = Duration::from_secs(word(0).into()) + Duration::from_nanos(fraction);
+        let at = time.saturating_sub(*began.get_or_insert(time));
+        let Ok(frame) = reader.bytes(word(8) as usize) else { break };
+        datagrams.extend(read_frame(at, link, frame));
     }
     datagrams
 }
 
-fn read_frame(link: u32, frame: &[u8]) -> Option<Captured> {
+fn read_frame(at: Duration, link: u32, frame: &[u8]) -> Option<Captured> {
     const NULL: u32 = 0;
     const ETHERNET: u32 = 1;
     const RAW: u32 = 101;
@@ -73,6 +84,7 @@ fn read_frame(link: u32, frame: &[u8]) -> Option<Captured> {
     reader.u16().ok()?;
     let payload = reader.bytes(usize::from(length).checked_sub(8)?).ok()?.to_vec();
     Some(Captured {
+        at,
         from: SocketAddr::new(from, from_port),
         to: SocketAddr::new(to, to_port),
         payload,

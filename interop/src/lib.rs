@@ -3,5 +3,9 @@
 //! [`capture`] reads recorded traffic; [`simnet`] is a seeded network in virtual time; [`rig`] runs sans-I/O nodes over it.
 
 pub mod capture;
+#[cfg(feature = "program")]
+pub mod decode;
+#[cfg(feature = "program")]
+pub mod judge;
 pub mod rig;
 pub mod simnet;

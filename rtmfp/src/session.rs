@@ -193,13 +193,15 @@ impl Session {
         let (mut end, mut check) = (None, None);
         for chunk in Chunks::new(reader) {
             match chunk {
-                Chunk::UserData(data) if self.is_open() => {
+                Chunk::SessionClose => end = end.or(self.life.on_close(now)),
+                Chunk::SessionCloseAck => end = end.or(self.life.on_close_ack()),
+                // A session that is closing hears nothing else.
+                _ if !self.is_open() => {}
+                Chunk::UserData(data) => {
                     let sender = &self.sender;
                     self.receiver.on_user_data(&data, |flow| sender.is_open(flow), events);
                 }
-                Chunk::NextUserData(data) if self.is_open() => {
-                    self.receiver.on_next_user_data(&data, events)
-                }
+                Chunk::NextUserData(data) => self.receiver.on_next_user_data(&data, events),
                 Chunk::DataAck(ack) => self.sender.on_ack(&ack, &mut summary),
                 Chunk::EcnReport(report) => {
                     summary.is_congested |= self.ecn.on_report(report.count)
@@ -231,8 +233,6 @@ impl Session {
                     }));
                 }
                 Chunk::Fragment(piece) => on_elsewhere(Elsewhere::Piece(header.flags.mode, piece)),
-                Chunk::SessionClose => end = end.or(self.life.on_close(now)),
-                Chunk::SessionCloseAck => end = end.or(self.life.on_close_ack()),
                 _ => {}
             }
         }

@@ -191,7 +191,10 @@ impl NetConnection {
     }
 
     pub(super) fn push_status(&mut self, id: StreamId, command: &Command) {
-        let info = command.arguments.first().cloned().unwrap_or(Value::Null);
+        // librtmfp leaves the null before it out.
+        let mut values = command.arguments.iter().chain([&command.object]);
+        let info = values.find(|value| value.member("code").is_some()).cloned();
+        let info = info.unwrap_or(Value::Null);
         let code = info.member("code").and_then(Value::as_str).unwrap_or_default().to_owned();
         self.push_stream_event(id, StreamEvent::Status { code, info });
     }

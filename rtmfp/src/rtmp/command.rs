@@ -51,7 +51,8 @@ impl Command {
 
     /// The `code` of a status or result.
     pub fn status_code(&self) -> Option<&str> {
-        self.arguments.iter().find_map(|argument| argument.member("code")?.as_str())
+        let values = self.arguments.iter().chain([&self.object]);
+        values.into_iter().find_map(|value| value.member("code")?.as_str())
     }
 }
 

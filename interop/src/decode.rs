@@ -1,0 +1,217 @@
+//! Captures made readable: every packet, chunk, flow, command and group message.
+
+mod chunks;
+mod flows;
+mod messages;
+
+use std::{fmt, net::SocketAddr, time::Duration};
+
+use rtmfp::{
+    crypto::session_id_of,
+    wire::{Chunk, Chunks, Mode, PacketHeader, Reader},
+};
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use crate::capture::{CaptureKey, Captured, open};
+use flows::Flows;
+
+/// One datagram of a capture, as far as its keys show it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Decoded {
+    /// Seconds since the capture began.
+    pub time: f64,
+    /// Sender.
+    pub from: SocketAddr,
+    /// Receiver.
+    pub to: SocketAddr,
+    /// Of the UDP payload.
+    pub bytes: usize,
+    /// The receiver's session ID, in hex.
+    pub session: String,
+    /// What was inside; absent if no key fits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packet: Option<Packet>,
+}
+
+/// An opened packet.
+#[derive(Debug, Clone, Serialize)]
+pub struct Packet {
+    /// `initiator`, `responder` or `startup`.
+    pub mode: &'static str,
+    /// TC
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub time_critical: bool,
+    /// TCR
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub time_critical_reverse: bool,
+    /// Session sequence number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
+    /// 4 ms ticks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<u16>,
+    /// 4 ms ticks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timestamp_echo: Option<u16>,
+    /// In order; each an object with a `type`.
+    pub chunks: Vec<Json>,
+    /// Messages that this packet completed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub messages: Vec<Json>,
+    /// Chunks that did not decode.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub malformed: u32,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+/// Decodes datagrams one after the other, for flows go on from packet to packet.
+#[derive(Debug)]
+pub struct Decoder {
+    keys: Vec<CaptureKey>,
+    flows: Flows,
+}
+
+impl Decoder {
+    /// With the keys of a capture ([`crate::capture::read_keys`]).
+    pub fn new(keys: Vec<CaptureKey>) -> Self {
+        Self { keys, flows: Flows::default() }
+    }
+
+    /// One datagram.
+    pub fn decode(&mut self, captured: &Captured) -> Decoded {
+        let session = session_id_of(&captured.payload).unwrap_or(0);
+        let opened = open(&self.keys, &captured.payload);
+        if let Some(opened) = &opened {
+            self.prefer(opened.key);
+        }
+        let packet = opened
+            .and_then(|opened| self.packet(captured, session, opened.sequence, &opened.plain));
+        Decoded {
+            time: captured.at.as_secs_f64(),
+            from: captured.from,
+            to: captured.to,
+            bytes: captured.payload.len(),
+            session: format!("{session:08x}"),
+            packet,
+        }
+    }
+
+    /// The key that fitted last is tried early next time; the default key stays first.
+    fn prefer(&mut self, key: usize) {
+        if key > 1 {
+            self.keys.swap(1, key);
+        }
+    }
+
+    fn packet(
+        &mut self,
+        captured: &Captured,
+        session: u32,
+        sequence: Option<u64>,
+        plain: &[u8],
+    ) -> Option<Packet> {
+        let mut reader = Reader::new(plain);
+        let header = PacketHeader::read(&mut reader).ok()?;
+        let mut listed = Chunks::new(reader);
+        let (mut described, mut messages) = (Vec::new(), Vec::new());
+        let direction = (captured.from, captured.to, session);
+        self.flows.begin_packet();
+        for chunk in listed.by_ref() {
+            described.push(chunks::describe(&chunk));
+            match &chunk {
+                Chunk::UserData(data) => messages.extend(self.flows.take(direction, data)),
+                Chunk::NextUserData(body) => messages.extend(self.flows.take_next(direction, body)),
+                _ => {}
+            }
+        }
+        Some(Packet {
+            mode: match header.flags.mode {
+                Mode::Initiator => "initiator",
+                Mode::Responder => "responder",
+                Mode::Startup => "startup",
+            },
+            time_critical: header.flags.time_critical,
+            time_critical_reverse: header.flags.time_critical_reverse,
+            sequence,
+            timestamp: header.timestamp,
+            timestamp_echo: header.timestamp_echo,
+            chunks: described,
+            messages,
+            malformed: listed.malformed,
+        })
+    }
+}
+
+impl fmt::Display for Decoded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { time, from, to, bytes, session, .. } = self;
+        write!(f, "{time:10.6} {from} > {to}  {bytes} bytes  session {session}")?;
+        let Some(packet) = &self.packet else { return write!(f, "  (no key fits)") };
+        write!(f, "  {}", packet.mode)?;
+        if packet.time_critical {
+            write!(f, " TC")?;
+        }
+        if packet.time_critical_reverse {
+            write!(f, " TCR")?;
+        }
+        for (name, value) in [
+            ("number", packet.sequence),
+            ("ts", packet.timestamp.map(u64::from)),
+            ("echo", packet.timestamp_echo.map(u64::from)),
+        ] {
+            if let Some(value) = value {
+                write!(f, " {name}={value}")?;
+            }
+        }
+        for chunk in &packet.chunks {
+            write!(f, "\n    {}", line(chunk))?;
+        }
+        for message in &packet.messages {
+            write!(f, "\n      = {}", line(message))?;
+        }
+        if packet.malformed > 0 {
+            write!(f, "\n    {} malformed chunks", packet.malformed)?;
+        }
+        Ok(())
+    }
+}
+
+/// `type key=value key=value` of an object.
+fn line(object: &Json) -> String {
+    let Json::Object(members) = object else { return object.to_string() };
+    let mut out = members.get("type").and_then(Json::as_str).unwrap_or("?").to_owned();
+    for (name, value) in members.iter().filter(|(name, _)| *name != "type") {
+        match value {
+            Json::String(text) if !text.contains(' ') => out += &format!(" {name}={text}"),
+            other => out += &format!(" {name}={other}"),
+        }
+    }
+    out
+}
+
+/// A summary of a whole capture.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// All datagrams.
+    pub datagrams: usize,
+    /// Those that a key opened.
+    pub opened: usize,
+    /// Chunks that did not decode.
+    pub malformed: u32,
+    /// From first to last.
+    pub duration: Duration,
+}
+
+impl Summary {
+    /// Counts one in.
+    pub fn add(&mut self, decoded: &Decoded) {
+        self.datagrams += 1;
+        self.opened += usize::from(decoded.packet.is_some());
+        self.malformed += decoded.packet.as_ref().map_or(0, |packet| packet.malformed);
+        self.duration = Duration::from_secs_f64(decoded.time);
+    }
+}

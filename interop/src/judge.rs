@@ -1,0 +1,112 @@
+//! The conformance runner: black-box cases, each named by the section it comes from.
+//!
+//! A case builds its own packets, legal or not, and looks at what comes back. It knows nothing of
+//! the program it judges.
+
+mod cases;
+mod exceptions;
+mod probe;
+mod report;
+mod session;
+
+use std::{net::SocketAddr, time::Duration};
+
+pub use cases::all;
+pub use exceptions::Exceptions;
+pub use probe::Probe;
+pub use report::{Outcome, Report, Verdict};
+pub use session::{Handshake, Session};
+
+/// One thing that an implementation has to do, or must not.
+#[derive(Clone, Copy)]
+pub struct Case {
+    /// Stable, for filters and exceptions: `topic.what`.
+    pub id: &'static str,
+    /// The document and its section.
+    pub section: &'static str,
+    /// What must hold, in one line.
+    pub title: &'static str,
+    /// Finds out.
+    pub run: fn(&Context) -> CaseResult,
+}
+
+/// Why a case did not pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// The program under test did something else.
+    Failed {
+        /// What should have happened.
+        expected: String,
+        /// What happened.
+        got: String,
+    },
+    /// The case says nothing about this program.
+    NotApplicable(String),
+}
+
+/// How a case ends.
+pub type CaseResult = Result<(), Failure>;
+
+/// A failure with what should have been and what was.
+pub fn failed(expected: impl Into<String>, got: impl Into<String>) -> Failure {
+    Failure::Failed { expected: expected.into(), got: got.into() }
+}
+
+/// Passes if `holds`.
+pub fn check(holds: bool, expected: &str, got: impl std::fmt::Debug) -> CaseResult {
+    if holds { Ok(()) } else { Err(failed(expected, format!("{got:?}"))) }
+}
+
+/// What every case is given.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The server under test.
+    pub target: SocketAddr,
+    /// What it is asked for.
+    pub url: String,
+    /// How long an answer may take.
+    pub patience: Duration,
+    /// How long nothing must come for there to be no answer.
+    pub silence: Duration,
+}
+
+impl Context {
+    /// A new socket.
+    pub fn probe(&self) -> Result<Probe, Failure> {
+        Probe::new(self).map_err(|error| failed("a socket", error.to_string()))
+    }
+
+    /// A new socket with an open session, keyed as Flash Player would.
+    pub fn session(&self) -> Result<Session, Failure> {
+        Handshake::new(self)?.open()
+    }
+
+    /// An open session with an accepted `connect`.
+    pub fn connected(&self) -> Result<Session, Failure> {
+        let mut session = self.session()?;
+        session.connect()?;
+        Ok(session)
+    }
+
+    /// The server still opens sessions.
+    pub fn is_alive(&self) -> CaseResult {
+        self.session().map(|_| ()).map_err(|failure| match failure {
+            Failure::Failed { got, .. } => failed("the server goes on serving", got),
+            other => other,
+        })
+    }
+}
+
+/// Runs the cases whose ID or section contains `filter`, telling of each as it ends.
+pub fn run(context: &Context, filter: Option<&str>, mut tell: impl FnMut(&Outcome)) -> Report {
+    let is_wanted = |case: &&Case| {
+        filter.is_none_or(|filter| case.id.contains(filter) || case.section.contains(filter))
+    };
+    let mut outcomes = Vec::new();
+    for case in all().iter().filter(is_wanted) {
+        let outcome = Outcome::of(case, (case.run)(context));
+        tell(&outcome);
+        outcomes.push(outcome);
+    }
+    Report { outcomes }
+}

@@ -1,0 +1,62 @@
+//! How sessions end.
+
+use rtmfp::wire::{
+    Chunk,
+    chunk::{code, put_chunk},
+};
+
+use super::cases;
+use crate::judge::{CaseResult, Failure, Session};
+
+fn send_close(session: &mut Session) {
+    session.send(|out| put_chunk(out, code::SESSION_CLOSE, |_| ()));
+}
+
+fn expect_ack(session: &mut Session) -> Result<(), Failure> {
+    session.expect_unacked("a Session Close Acknowledgement", |_, chunk| {
+        matches!(chunk, Chunk::SessionCloseAck).then_some(())
+    })
+}
+
+fn close(session: &mut Session) -> CaseResult {
+    send_close(session);
+    expect_ack(session)
+}
+
+cases! {
+    "close.acknowledged", "7016 §3.5.5", "a Close Request is acknowledged", |context| close(&mut context.session()?);
+    "close.connected", "7016 §3.5.5", "a Close Request after connect is acknowledged", |context| close(&mut context.connected()?);
+    "close.repeated", "7016 §3.5.5", "a repeated Close Request is acknowledged again", |context| {
+        let mut session = context.session()?;
+        close(&mut session)?;
+        close(&mut session)
+    };
+    "close.silent-afterwards", "7016 §3.5.5", "a closed session answers no Ping", |context| {
+        let mut session = context.session()?;
+        close(&mut session)?;
+        session.expect_gone("the session was closed")
+    };
+    "close.no-data-afterwards", "7016 §3.5.5", "a closed session sends no data", |context| {
+        let mut session = context.session()?;
+        let url = session.probe.url().to_owned();
+        session.call(&crate::judge::session::connect_command(&url));
+        send_close(&mut session);
+        expect_ack(&mut session)?;
+        session.expect_no("the session was closed", |chunk| matches!(chunk, Chunk::UserData(_)))
+    };
+    "close.abrupt", "7016 §3.5.5", "a Close Acknowledgement out of the blue ends the session", |context| {
+        let mut session = context.session()?;
+        session.send(|out| put_chunk(out, code::SESSION_CLOSE_ACK, |_| ()));
+        session.expect_no("an abrupt close", |chunk| matches!(chunk, Chunk::PingReply(_)))?;
+        session.expect_gone("an abrupt close")
+    };
+    "close.others-live", "7016 §3.5.5", "closing one session leaves another open", |context| {
+        let (mut one, mut other) = (context.session()?, context.session()?);
+        close(&mut one)?;
+        other.prove()
+    };
+    "close.reconnect", "7016 §3.5.5", "after closing, the same client can open a new session", |context| {
+        close(&mut context.session()?)?;
+        context.connected().map(|_| ())
+    };
+}
