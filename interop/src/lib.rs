@@ -2,6 +2,8 @@
 //!
 //! [`capture`] reads recorded traffic; [`simnet`] is a seeded network in virtual time; [`rig`] runs sans-I/O nodes over it.
 
+#[cfg(feature = "program")]
+pub mod bench;
 pub mod capture;
 #[cfg(feature = "program")]
 pub mod decode;

@@ -10,6 +10,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 use interop::{
+    bench::{self, Bench},
     capture::{read_keys, read_pcap},
     decode::{Decoder, Summary},
     judge::{self, Context, Exceptions, Report, Verdict},
@@ -31,6 +32,9 @@ enum Command {
     List,
     /// Make a capture readable
     Decode(DecodeArguments),
+    /// Measure our stack on loopback
+    #[command(subcommand)]
+    Bench(Bench),
 }
 
 /// Prints a line for each case as it ends. Exit code 0 only if nothing failed that is not in the
@@ -84,6 +88,7 @@ fn main() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         Command::Decode(arguments) => decode(&arguments),
+        Command::Bench(bench) => bench::run(&bench).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
         eprintln!("rtmfp-interop: {error}");

@@ -15,7 +15,8 @@ mod signature;
 
 pub use certificate::{Certificate, PeerId};
 pub use cipher::{
-    Begun, DirectionKeys, MIN_SEALED_LEN, OpenError, PacketKeys, scramble_session_id, session_id_of,
+    Begun, DirectionKeys, Finished, MIN_SEALED_LEN, OpenError, PacketKeys, scramble_session_id,
+    session_id_of,
 };
 pub use dh::{Group, KeyPair, PublicKeyError, SharedSecret};
 pub use discriminator::Discriminator;

@@ -28,7 +28,7 @@ pub use stats::EndpointStats;
 pub use transmit::Transmit;
 
 use crate::{
-    crypto::{Identity, PacketKeys, PeerId, session_id_of},
+    crypto::{Finished, Identity, PacketKeys, PeerId, session_id_of},
     event::{CloseReason, Event, SessionId},
     session::{Surroundings, TIME_CRITICAL_MEMORY, mobility::MobilityChecks},
 };
@@ -81,6 +81,8 @@ pub struct Endpoint {
     fragments: Fragments,
     table: Table,
     startup: StartupQueue,
+    /// The train being made.
+    train: Vec<Finished>,
     /// A packet that did not fit the train it was made for.
     held: Option<(Path, Vec<u8>)>,
     events: VecDeque<Event>,
@@ -131,6 +133,7 @@ impl Endpoint {
             rng,
             table: Table::default(),
             startup: StartupQueue::default(),
+            train: Vec::new(),
             held: None,
             events: VecDeque::new(),
             critical: CriticalMemory::default(),

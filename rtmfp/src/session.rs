@@ -25,7 +25,7 @@ pub use send_flow::{Deadline, FlowOptions, Priority};
 pub(crate) use sender::TIME_CRITICAL_MEMORY;
 
 use crate::{
-    crypto::{Certificate, keying::SessionKeys},
+    crypto::{Certificate, Finished, keying::SessionKeys},
     endpoint::{Config, Path},
     event::{CloseReason, Elsewhere, EventSink, FlowEvent, ForwardRequest},
     wire::{
@@ -303,9 +303,9 @@ impl Session {
         let mut packet =
             PacketBuilder::new(&mut out, &self.keys.packet, usize::from(u16::MAX), header);
         packet.chunk(write);
-        let size = packet.finish(self.far_id, &mut self.keys.packet)?;
-        self.stats.packets_sent += 1;
-        self.stats.bytes_sent += size as u64;
+        let finished = packet.finish(&mut self.keys.packet)?;
+        self.count_sent(finished);
+        self.seal(&mut out, &[finished]);
         Some(out)
     }
 
@@ -358,14 +358,14 @@ impl Session {
             || (self.is_open() && (self.receiver.has_work(now) || self.sender.has_work(now)))
     }
 
-    /// Appends one sealed packet to `out`. Returns its size, or nothing when there is nothing to
+    /// Appends one packet to `out`, to be sealed with its train; nothing when there is nothing to
     /// say.
     pub fn write_packet(
         &mut self,
         now: Instant,
         surroundings: Surroundings,
         out: &mut Vec<u8>,
-    ) -> Option<usize> {
+    ) -> Option<Finished> {
         if !self.has_work(now) {
             return None;
         }
@@ -399,13 +399,22 @@ impl Session {
             self.sender.write_probes(now, &mut packet);
         }
         self.life.write(now, &mut packet, self.clock.erto());
-        let size = packet.finish(self.far_id, &mut self.keys.packet)?;
+        let finished = packet.finish(&mut self.keys.packet)?;
         if self.sender.awaits_acks() {
             self.life.on_unanswered(now);
         }
+        self.count_sent(finished);
+        Some(finished)
+    }
+
+    fn count_sent(&mut self, packet: Finished) {
         self.stats.packets_sent += 1;
-        self.stats.bytes_sent += size as u64;
-        Some(size)
+        self.stats.bytes_sent += packet.size() as u64;
+    }
+
+    /// Seals packets of [`Self::write_packet`].
+    pub fn seal(&self, out: &mut [u8], train: &[Finished]) {
+        self.keys.packet.seal_train(out, train, self.far_id);
     }
 
     /// When [`Self::handle_timeout`] has something to do.

@@ -144,6 +144,7 @@ impl Handshake {
             mode: Mode::Initiator,
             last_timestamp: None,
             next_sequence: 1,
+            vanishes: false,
             probe: self.probe,
         })
     }
@@ -169,8 +170,20 @@ pub struct Session {
     /// The far end's last timestamp.
     pub last_timestamp: Option<u16>,
     next_sequence: u64,
+    /// Leave without a word when dropped.
+    pub vanishes: bool,
     /// The socket.
     pub probe: Probe,
+}
+
+/// A later case may get the same port, and a session left open there would be in its way (RFC
+/// 7016 §3.5.1.1.2).
+impl Drop for Session {
+    fn drop(&mut self) {
+        if !self.vanishes {
+            self.send(|out| put_chunk(out, code::SESSION_CLOSE_ACK, |_| ()));
+        }
+    }
 }
 
 impl Session {

@@ -1,8 +1,11 @@
 //! Sealing and opening packets: session ID, sequence number, checksum or HMAC, AES-128-CBC.
 //! RFC 7016 §2.2.2, RFC 7425 §4.7.
 
-use aes::{Aes128Dec, Aes128Enc, cipher::KeyInit};
-use cbc::cipher::{BlockModeDecrypt, BlockModeEncrypt, InnerIvInit, inout::InOutBuf};
+use aes::{
+    Aes128Dec, Aes128Enc, Block,
+    cipher::{BlockCipherEncrypt, KeyInit},
+};
+use cbc::cipher::{BlockModeDecrypt, InnerIvInit, inout::InOutBuf};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use thiserror::Error;
@@ -13,6 +16,8 @@ use crate::wire::{Reader, put_vlu};
 /// The key of startup packets, RFC 7425 §4.1.
 const DEFAULT_KEY: [u8; 16] = *b"Adobe Systems 02";
 const BLOCK: usize = 16;
+/// CBC chains encrypted side by side: as many as the CPU's pipeline holds.
+const LANES: usize = 8;
 const SESSION_ID_LEN: usize = 4;
 const CHECKSUM_LEN: usize = 2;
 /// Bytes of the sequence number that a packet's room is reckoned with: 2^42 packets.
@@ -107,6 +112,27 @@ pub struct Begun {
     pub start: usize,
 }
 
+/// A packet that is whole but neither encrypted nor signed.
+#[derive(Debug, Clone, Copy)]
+#[must_use = "a finished packet must be sealed"]
+pub struct Finished {
+    start: usize,
+    mac_at: usize,
+    end: usize,
+}
+
+impl Finished {
+    /// Bytes of the datagram to be.
+    pub fn size(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// The same packet after the buffer's first `bytes` were taken away.
+    pub fn moved_back(self, bytes: usize) -> Self {
+        Self { start: self.start - bytes, mac_at: self.mac_at - bytes, end: self.end - bytes }
+    }
+}
+
 impl PacketKeys {
     /// From two AES-128 keys; packets carry checksums.
     pub fn new(encrypt: &[u8; 16], decrypt: &[u8; 16]) -> Self {
@@ -170,29 +196,70 @@ impl PacketKeys {
         self.protection.as_ref()?.send_mac.as_ref()
     }
 
-    /// Pads, sums, encrypts and signs the begun packet, in place.
-    pub fn seal(&mut self, out: &mut Vec<u8>, begun: Begun, session_id: u32) {
+    /// Pads the begun packet and makes room for its HMAC; it counts as sent. What comes out must
+    /// be sealed with others of its train, or alone.
+    pub fn finish(&mut self, out: &mut Vec<u8>, begun: Begun) -> Finished {
         let sealed_at = begun.start + SESSION_ID_LEN;
         let plain = out.len() - sealed_at;
         out.resize(sealed_at + plain.next_multiple_of(BLOCK), 0xff);
-        if self.send_mac().is_none() {
+        let mac_at = out.len();
+        if let Some(mac) = self.send_mac() {
+            out.resize(mac_at + mac.length, 0);
+        } else {
             let checksum_at = sealed_at + self.next_sequence().map_or(0, crate::wire::vlu_len);
             let sum = internet_checksum(&out[checksum_at + CHECKSUM_LEN..]);
             out[checksum_at..checksum_at + CHECKSUM_LEN].copy_from_slice(&sum.to_be_bytes());
         }
-        let (blocks, _) = InOutBuf::from(&mut out[sealed_at..]).into_chunks();
-        cbc::Encryptor::inner_iv_init(&self.encrypt, &[0; BLOCK].into())
-            .encrypt_blocks_inout(blocks);
-        if let Some(mac) = self.send_mac() {
-            let (bytes, length) = (mac.of(&out[sealed_at..]), mac.length);
-            out.extend_from_slice(&bytes[..length]);
-        }
-        scramble_session_id(&mut out[begun.start..], session_id);
         if let Some(sequence) =
             self.protection.as_mut().and_then(|protectors| protectors.next_sequence.as_mut())
         {
             *sequence += 1;
         }
+        Finished { start: begun.start, mac_at, end: out.len() }
+    }
+
+    /// Encrypts and signs finished packets in place. Each CBC chain waits for its own last block,
+    /// so several side by side take half the time of one after the other.
+    pub fn seal_train(&self, out: &mut [u8], train: &[Finished], session_id: u32) {
+        for lanes in train.chunks(LANES) {
+            self.encrypt_lanes(out, lanes);
+        }
+        for packet in train {
+            if let Some(mac) = self.send_mac() {
+                let bytes = mac.of(&out[packet.start + SESSION_ID_LEN..packet.mac_at]);
+                out[packet.mac_at..packet.end].copy_from_slice(&bytes[..mac.length]);
+            }
+            scramble_session_id(&mut out[packet.start..packet.end], session_id);
+        }
+    }
+
+    fn encrypt_lanes(&self, out: &mut [u8], lanes: &[Finished]) {
+        let mut chains = [Block::default(); LANES];
+        let blocks = |packet: &Finished| (packet.mac_at - packet.start - SESSION_ID_LEN) / BLOCK;
+        let most = lanes.iter().map(blocks).max().unwrap_or(0);
+        for number in 0..most {
+            let place = |packet: &Finished| {
+                let at = packet.start + SESSION_ID_LEN + number * BLOCK;
+                (number < blocks(packet)).then_some(at..at + BLOCK)
+            };
+            for (chain, packet) in chains.iter_mut().zip(lanes) {
+                if let Some(place) = place(packet) {
+                    chain.iter_mut().zip(&out[place]).for_each(|(chain, plain)| *chain ^= plain);
+                }
+            }
+            self.encrypt.encrypt_blocks(&mut chains[..lanes.len()]);
+            for (chain, packet) in chains.iter().zip(lanes) {
+                if let Some(place) = place(packet) {
+                    out[place].copy_from_slice(chain);
+                }
+            }
+        }
+    }
+
+    /// Finishes and seals one packet.
+    pub fn seal(&mut self, out: &mut Vec<u8>, begun: Begun, session_id: u32) {
+        let finished = self.finish(out, begun);
+        self.seal_train(out, &[finished], session_id);
     }
 
     /// Verifies a datagram and decrypts it in place; hands out the plain packet from its flags
@@ -346,6 +413,23 @@ mod tests {
                 let mut back = sealed(&mut far, b"and back");
                 assert!(near.open(&mut back).unwrap().starts_with(b"and back"));
             }
+        }
+    }
+
+    #[test]
+    fn packets_of_a_train_are_what_they_would_be_alone() {
+        for protection in every_protection() {
+            let ((mut alone, _), (mut together, _)) = (ends(protection), ends(protection));
+            let (mut one_by_one, mut out, mut train) = (Vec::new(), vec![0xaa; 3], Vec::new());
+            for length in [100, 100, 7, 100, 1100, 100, 100, 33, 40, 100, 1] {
+                let plain = vec![length as u8; length];
+                one_by_one.extend(sealed(&mut alone, &plain));
+                let begun = together.begin(&mut out);
+                out.extend_from_slice(&plain);
+                train.push(together.finish(&mut out, begun));
+            }
+            together.seal_train(&mut out, &train, 0x0102_0304);
+            assert_eq!(out[3..], one_by_one);
         }
     }
 

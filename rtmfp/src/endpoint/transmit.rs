@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use super::{Endpoint, Path, table::Slot};
+use crate::crypto::Finished;
 
-/// Datagrams in one train; the burst limit of a session is lower for data.
-const MAX_TRAIN: usize = 16;
+/// Datagrams in one train; with the largest usual size they stay below the 64 KiB of one call.
+const MAX_TRAIN: usize = 40;
 
 /// One train for one destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,20 +39,25 @@ impl Endpoint {
             let surroundings = self.critical.around(now, id);
             let Some(Slot::Session(session)) = self.table.get_mut(id) else { continue };
             let path = session.path;
-            let mut segment_size = 0;
             let is_ecn_capable = session.ecn.marks_data();
+            self.train.clear();
             for _ in 0..MAX_TRAIN {
                 let before = buf.len();
-                let Some(size) = session.write_packet(now, surroundings, buf) else { break };
-                if segment_size == 0 {
-                    segment_size = size;
-                } else if size > segment_size {
-                    self.held = Some((path, buf.split_off(before)));
+                let Some(packet) = session.write_packet(now, surroundings, buf) else { break };
+                let first = self.train.first().map_or(packet.size(), Finished::size);
+                if packet.size() > first {
+                    let mut held = buf.split_off(before);
+                    session.seal(&mut held, &[packet.moved_back(before)]);
+                    self.held = Some((path, held));
                     break;
-                } else if size < segment_size {
+                }
+                self.train.push(packet);
+                if packet.size() < first {
                     break;
                 }
             }
+            session.seal(buf, &self.train);
+            let segment_size = self.train.first().map_or(0, Finished::size);
             if session.sender.sent_time_critical(now) {
                 self.critical.sent = Some(now);
             }

@@ -1,7 +1,7 @@
 //! Builds one outgoing packet of an open session in the caller's buffer.
 
 use crate::{
-    crypto::{Begun, PacketKeys},
+    crypto::{Begun, Finished, PacketKeys},
     wire::{Flags, PacketHeader},
 };
 
@@ -79,13 +79,12 @@ impl<'a> PacketBuilder<'a> {
         fits
     }
 
-    /// Seals the packet, or takes it back if nothing was written. Returns its size.
-    pub fn finish(self, session_id: u32, keys: &mut PacketKeys) -> Option<usize> {
+    /// Finishes the packet, or takes it back if nothing was written. It is still to be sealed.
+    pub fn finish(self, keys: &mut PacketKeys) -> Option<Finished> {
         if self.is_empty() {
             self.out.truncate(self.begun.start);
             return None;
         }
-        keys.seal(self.out, self.begun, session_id);
-        Some(self.out.len() - self.begun.start)
+        Some(keys.finish(self.out, self.begun))
     }
 }

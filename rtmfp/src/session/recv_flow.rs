@@ -13,6 +13,8 @@ const BLOCK: usize = 1024;
 const MAX_AHEAD: u64 = 1 << 16;
 /// Separate runs remembered beyond the gap-free part.
 const MAX_RUNS: usize = 512;
+/// Room made for a message before it is here.
+const MAX_EXPECTED: usize = 64 << 10;
 /// Bookkeeping counted for each buffered fragment, so that empty ones are not free.
 const FRAGMENT_COST: usize = 64;
 
@@ -79,6 +81,8 @@ pub(crate) struct RecvFlow {
     buffered: usize,
     /// The message being put together in original order.
     partial: Option<BytesMut>,
+    /// What the last fragmented message suggests of the next.
+    expected_size: usize,
     /// Next number to look at in original order.
     next_delivery: u64,
     final_sequence: Option<u64>,
@@ -101,6 +105,7 @@ impl RecvFlow {
             buffer: BTreeMap::new(),
             buffered: 0,
             partial: None,
+            expected_size: 0,
             next_delivery: 1,
             final_sequence: None,
             is_finished: false,
@@ -235,6 +240,13 @@ impl RecvFlow {
             }
             return;
         }
+        // What comes in order is put together at once, without a place in the buffer.
+        let is_in_order = sequence == self.next_delivery && sequence == self.cumulative + 1;
+        if !self.is_suspended && is_in_order {
+            self.next_delivery += 1;
+            self.assemble(body.fragment, body.data, deliver);
+            return;
+        }
         self.buffered += body.data.len() + FRAGMENT_COST;
         let fragment = Fragment { control: body.fragment, data: Bytes::copy_from_slice(body.data) };
         self.buffer.insert(sequence, fragment);
@@ -261,26 +273,31 @@ impl RecvFlow {
             };
             self.next_delivery += 1;
             self.buffered -= fragment.data.len() + FRAGMENT_COST;
-            self.assemble(fragment, deliver);
+            self.assemble(fragment.control, &fragment.data, deliver);
         }
     }
 
-    fn assemble(&mut self, fragment: Fragment, deliver: &mut impl FnMut(Bytes)) {
-        match fragment.control {
+    fn assemble(&mut self, control: FragmentControl, data: &[u8], deliver: &mut impl FnMut(Bytes)) {
+        match control {
             FragmentControl::Whole => {
                 self.partial = None;
-                deliver(fragment.data);
+                deliver(Bytes::copy_from_slice(data));
             }
-            FragmentControl::Begin => self.partial = Some(BytesMut::from(&fragment.data[..])),
+            FragmentControl::Begin => {
+                let mut partial = BytesMut::with_capacity(self.expected_size.max(data.len()));
+                partial.extend_from_slice(data);
+                self.partial = Some(partial);
+            }
             FragmentControl::Middle | FragmentControl::End => {
                 let Some(partial) = &mut self.partial else { return };
-                if partial.len() + fragment.data.len() > self.limits.message {
+                if partial.len() + data.len() > self.limits.message {
                     self.reject(0);
                     return;
                 }
-                partial.extend_from_slice(&fragment.data);
-                if fragment.control == FragmentControl::End {
+                partial.extend_from_slice(data);
+                if control == FragmentControl::End {
                     let message = self.partial.take().unwrap_or_default();
+                    self.expected_size = message.len().min(MAX_EXPECTED);
                     deliver(message.freeze());
                 }
             }

@@ -367,12 +367,12 @@ cases! {
             rtmfp::wire::chunk::FlowException { flow, code: 0 }.put(out);
             rtmfp::wire::chunk::put_ack_ranges(out, flow, 127, sequence, std::iter::empty(), 100);
         });
-        let ended = session.expect("the flow's end, or the session's", |_, chunk| match chunk {
+
+        session.expect("the flow's end, or the session's", |_, chunk| match chunk {
             Chunk::UserData(data) if data.flow == flow && data.body.is_final => Some(()),
             Chunk::SessionClose | Chunk::SessionCloseAck => Some(()),
             _ => None,
-        });
-        ended
+        })
     };
     "flows.unknown-flow-ack", "7016 §3.6.2.5", "an acknowledgement of a flow that does not exist is ignored", |context| {
         let mut session = context.session()?;

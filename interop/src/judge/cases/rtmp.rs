@@ -152,7 +152,7 @@ cases! {
         let event = session.expect("SetKeepalive", |_, chunk| {
             let Chunk::UserData(data) = chunk else { return None };
             let payload = data.body.data.strip_prefix(&[4])?.get(4..)?;
-            payload.starts_with(&[0, 41]).then(|| payload.len())
+            payload.starts_with(&[0, 41]).then_some(payload.len())
         });
         match event {
             Ok(length) => check(length == 10, "10 bytes", length),
