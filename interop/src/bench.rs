@@ -1,11 +1,11 @@
 //! Benchmarks of our stack on loopback, as whole processes. Each prints one JSON object.
 //!
 //! The side that is measured runs in a process of its own and its figures come from the operating
-//! system, so another program can take its place: `open`, `hello` and `idle` take its address and
-//! process ID.
+//! system, so another program can take its place: all but `bulk` take its address and process ID.
 
 mod bulk;
 mod crowd;
+mod echo;
 mod load;
 mod process;
 
@@ -20,6 +20,8 @@ use serde::Serialize;
 pub enum Bench {
     /// Bytes over open sessions: one process sends, another receives
     Bulk(bulk::Arguments),
+    /// Bytes to a server that sends them back
+    Echo(echo::Arguments),
     /// Sessions opened one after the other by many clients
     Open(load::OpenArguments),
     /// Memory of sessions that do nothing, and what is left when some die
@@ -68,6 +70,7 @@ type AnyError = Box<dyn std::error::Error>;
 pub fn run(bench: &Bench) -> Result<(), AnyError> {
     match bench {
         Bench::Bulk(arguments) => print(&bulk::run(arguments)?),
+        Bench::Echo(arguments) => print(&echo::run(arguments)?),
         Bench::Open(arguments) => print(&load::open(arguments)?),
         Bench::Idle(arguments) => print(&load::idle(arguments)?),
         Bench::Hello(arguments) => print(&load::hello(arguments)?),

@@ -1,6 +1,7 @@
 //! Many bytes from one process to another.
 
 use std::{
+    collections::HashMap,
     io::Read,
     net::SocketAddr,
     sync::mpsc::{Sender, channel},
@@ -107,7 +108,7 @@ pub fn run(arguments: &Arguments) -> Result<Figures, AnyError> {
     })
 }
 
-fn endpoint(identity: Identity, serve: &ServeArguments) -> Endpoint {
+pub(super) fn endpoint(identity: Identity, serve: &ServeArguments) -> Endpoint {
     let protection = ProtectionRules { default: serve.policy(), rules: Vec::new() };
     let config = Config {
         protection,
@@ -118,21 +119,39 @@ fn endpoint(identity: Identity, serve: &ServeArguments) -> Endpoint {
     Endpoint::new(config, identity, Instant::now(), rand::random())
 }
 
-/// Counts what arrives.
+/// Counts what arrives, or, if nothing is to be counted, sends it back.
 struct Sink {
     left: Option<u64>,
+    /// Our flow for each of theirs.
+    answers: HashMap<(SessionId, u64), u64>,
 }
 
 impl App for Sink {
     type Command = ();
 
-    fn on_event(&mut self, _: Instant, _: &mut Endpoint, event: Event) {
-        let Event::Flow { event: FlowEvent::Message { data, .. }, .. } = event else { return };
-        let Some(left) = &mut self.left else { return };
+    fn on_event(&mut self, now: Instant, endpoint: &mut Endpoint, event: Event) {
+        let (session, flow, data) = match event {
+            Event::Flow { session, event: FlowEvent::Message { flow, data } } => {
+                (session, flow, data)
+            }
+            Event::SessionClosed { session, .. } => {
+                self.answers.retain(|(of, _), _| *of != session);
+                return;
+            }
+            _ => return,
+        };
+        let Some(left) = &mut self.left else {
+            let Some(mut view) = endpoint.session(session) else { return };
+            let answer = *self
+                .answers
+                .entry((session, flow))
+                .or_insert_with(|| view.open_flow(b"echo", Some(flow), FlowOptions::default()));
+            let _ = view.send(now, answer, data, None);
+            return;
+        };
         *left = left.saturating_sub(data.len() as u64);
         if *left == 0 {
             println!("all");
-            self.left = None;
         }
     }
 
@@ -141,7 +160,8 @@ impl App for Sink {
 
 /// The measured server: prints its address, serves until its input ends.
 pub fn serve(arguments: &ServeArguments) -> Result<(), AnyError> {
-    let sink = Sink { left: (arguments.bytes > 0).then_some(arguments.bytes) };
+    let left = (arguments.bytes > 0).then_some(arguments.bytes);
+    let sink = Sink { left, answers: HashMap::new() };
     let endpoint = endpoint(arguments.identity()?, arguments);
     let (driver, remote) = Driver::bind(&[SocketAddr::from(([127, 0, 0, 1], 0))], endpoint, sink)?;
     println!("{}", driver.local_addresses()[0]);

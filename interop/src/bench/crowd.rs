@@ -14,7 +14,7 @@ use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef, UdpSocketState};
 use rand::Rng;
 use rtmfp::{
     Config, Ecn, Endpoint, Event, Path,
-    crypto::{Discriminator, Identity},
+    crypto::{Discriminator, Group, Identity, KeyPair, Keys},
 };
 
 use super::AnyError;
@@ -44,8 +44,8 @@ fn member_at(ip: IpAddr) -> Option<usize> {
 }
 
 impl Crowd {
-    /// `count` clients with settings.
-    pub fn new(count: usize, config: &Config) -> Result<Self, AnyError> {
+    /// `count` clients with settings, each with a static key of its own.
+    pub fn new(count: usize, group: Group, config: &Config) -> Result<Self, AnyError> {
         let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
         socket.set_nonblocking(true)?;
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
@@ -59,7 +59,8 @@ impl Crowd {
             .map(|_| {
                 let mut seed = [0; 32];
                 rng.fill_bytes(&mut seed);
-                let identity = Identity::peer(&mut rng);
+                let key = KeyPair::generate(group, &mut rng);
+                let identity = Identity::new(None, false, Keys::Static(vec![key]));
                 Some(Endpoint::new(config.clone(), identity, now, seed))
             })
             .collect();

@@ -21,14 +21,14 @@ use super::{
 };
 
 /// The server that is measured: ours in a child process, or somebody else's.
-struct Measured {
-    address: SocketAddr,
+pub(super) struct Measured {
+    pub address: SocketAddr,
     pid: u32,
     child: Option<Role>,
 }
 
 impl Measured {
-    fn start(target: &Target) -> Result<Self, AnyError> {
+    pub fn start(target: &Target) -> Result<Self, AnyError> {
         if let (Some(address), Some(pid)) = (target.against, target.pid) {
             return Ok(Self { address, pid, child: None });
         }
@@ -37,11 +37,11 @@ impl Measured {
         Ok(Self { address, pid: child.pid(), child: Some(child) })
     }
 
-    fn usage(&self) -> Result<Usage, AnyError> {
+    pub fn usage(&self) -> Result<Usage, AnyError> {
         Usage::of(self.pid)
     }
 
-    fn end(self) -> Result<(), AnyError> {
+    pub fn end(self) -> Result<(), AnyError> {
         self.child.map_or(Ok(()), Role::end)
     }
 }
@@ -76,8 +76,9 @@ pub struct OpenFigures {
 
 /// Opens sessions, each closed as soon as it is open.
 pub fn open(arguments: &OpenArguments) -> Result<OpenFigures, AnyError> {
+    let group = arguments.target.serve.group()?;
     let measured = Measured::start(&arguments.target)?;
-    let mut crowd = Crowd::new(arguments.clients, &Config::default())?;
+    let mut crowd = Crowd::new(arguments.clients, group, &Config::default())?;
     let (mut begun, mut opened, mut open_now) = (0, 0, Vec::<(usize, Option<SessionId>)>::new());
     let before = measured.usage()?;
     let begin = Instant::now();
@@ -112,7 +113,6 @@ pub fn open(arguments: &OpenArguments) -> Result<OpenFigures, AnyError> {
     let wall = begin.elapsed().as_secs_f64();
     let server = measured.usage()?.since(before);
     measured.end()?;
-    let group = arguments.target.serve.group()?;
     let (rate, bare) = (arguments.sessions as f64 / server.cpu, bare_keyings(group));
     Ok(OpenFigures {
         bench: "open",
@@ -176,7 +176,8 @@ pub fn idle(arguments: &IdleArguments) -> Result<IdleFigures, AnyError> {
     let patient =
         Liveness { keepalive: Duration::from_secs(300), give_up: Duration::from_secs(300) };
     let config = Config { liveness: patient, ..Config::default() };
-    let mut crowd = Crowd::new(arguments.sessions + died, &config)?;
+    let group = arguments.target.serve.group()?;
+    let mut crowd = Crowd::new(arguments.sessions + died, group, &config)?;
     let before = measured.usage()?;
     open_all(&mut crowd, 0..arguments.sessions, measured.address)?;
     let with_all = measured.usage()?;

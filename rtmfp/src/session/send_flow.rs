@@ -100,6 +100,8 @@ pub(crate) struct SendFlow {
     lost: BTreeSet<u64>,
     final_sequence: Option<u64>,
     far_window: u64,
+    /// The receiver has all up to here, or knows that it will not come.
+    far_cumulative: u64,
     outstanding: u64,
     buffered: usize,
     rejected: bool,
@@ -126,6 +128,7 @@ impl SendFlow {
             lost: BTreeSet::new(),
             final_sequence: None,
             far_window: INITIAL_FAR_WINDOW,
+            far_cumulative: 0,
             outstanding: 0,
             buffered: 0,
             rejected: false,
@@ -263,11 +266,24 @@ impl SendFlow {
             if !is_gone {
                 break;
             }
+            if self.queue.len() == 1 && self.far_cumulative < self.head {
+                self.keep_for_forward_update();
+                break;
+            }
             self.lost.remove(&self.head);
             self.queue.pop_front();
             self.head += 1;
         }
         self.next_unsent = self.next_unsent.max(self.head);
+    }
+
+    /// RFC 7016 §3.6.2.7.1: the receiver has the last fragment but waits for others that were given
+    /// up. The last one stays, abandoned, to carry the forward sequence number over the gap.
+    fn keep_for_forward_update(&mut self) {
+        if let Some(last) = self.queue.front_mut() {
+            last.abandoned = true;
+            last.delivery = Delivery::Queued;
+        }
     }
 
     /// The next fragment to send, having given up those past their deadline.
@@ -370,6 +386,7 @@ impl SendFlow {
     pub fn on_ack(&mut self, ack: &DataAck<'_>) -> Acked {
         self.startup_options.clear();
         self.far_window = ack.buffer_blocks.saturating_mul(1024);
+        self.far_cumulative = self.far_cumulative.max(ack.cumulative);
         let mut acked = Acked::default();
         self.ack_range(self.head, ack.cumulative, &mut acked);
         for (first, last) in ack.ranges() {

@@ -65,7 +65,7 @@ impl<const LIMBS: usize> Modulus<LIMBS> {
     /// `base` to the power of `exponent`, big-endian at full length.
     pub fn power(&self, base: &Uint<LIMBS>, exponent: &U512) -> Vec<u8> {
         let base = FixedMontyForm::new(base, &self.params);
-        to_bytes(&base.pow_bounded_exp(exponent, self.exponent_bits).retrieve())
+        to_bytes(&base.pow_amm_bounded_exp(&exponent.resize(), self.exponent_bits).retrieve())
     }
 
     /// Reads a far public key of any length. None if RFC 7425 §4.6.2 forbids it: it must be
