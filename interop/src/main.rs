@@ -41,7 +41,7 @@ enum Command {
 /// exceptions.
 #[derive(Debug, clap::Args)]
 struct RunArguments {
-    /// rtmfp://HOST[:PORT][/APP] of the server
+    /// Of the server, as rtmfp://HOST:PORT/APP; port 1935 and no application if left out
     url: String,
     /// Only cases whose ID or section contains this, for example keying or "§3.4"
     #[arg(long)]

@@ -1,8 +1,10 @@
-//! A network in virtual time: delay, jitter, loss, duplicates, rate, MTU and NATs, all seeded.
+//! A network in virtual time: delay, jitter, loss alone or in bursts, duplicates, rate, MTU and
+//! NATs, all seeded.
 //!
 //! Hosts are socket addresses. [`Network::send`] puts a datagram in, [`Network::pop_arrival`]
 //! takes one out when its time has come; nothing here knows a protocol.
 
+mod loss;
 mod nat;
 
 use std::{
@@ -15,6 +17,7 @@ use std::{
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rtmfp::Ecn;
 
+use loss::Channel;
 pub use nat::{Nat, NatKind};
 
 /// How datagrams travel.
@@ -26,6 +29,9 @@ pub struct Link {
     pub jitter: Duration,
     /// Part of datagrams lost, 0 to 1.
     pub loss: f64,
+    /// How many datagrams of a host in a row a loss takes at the mean, 1 or more; none means that
+    /// each is lost or not by itself.
+    pub loss_burst: Option<f64>,
     /// Part of datagrams that arrive twice, 0 to 1.
     pub duplicates: f64,
     /// Bytes per second out of each host; none means no limit.
@@ -45,6 +51,7 @@ impl Default for Link {
             delay: Duration::from_millis(10),
             jitter: Duration::ZERO,
             loss: 0.0,
+            loss_burst: None,
             duplicates: 0.0,
             rate: None,
             queue: Duration::from_millis(100),
@@ -96,6 +103,8 @@ pub struct Network {
     behind: BTreeMap<IpAddr, IpAddr>,
     /// When each host's link is free again.
     busy: BTreeMap<SocketAddr, Instant>,
+    /// What loses each host's datagrams, where they are lost in bursts.
+    channels: BTreeMap<SocketAddr, Channel>,
     down: Vec<SocketAddr>,
     stats: NetworkStats,
 }
@@ -111,6 +120,7 @@ impl Network {
             nats: BTreeMap::new(),
             behind: BTreeMap::new(),
             busy: BTreeMap::new(),
+            channels: BTreeMap::new(),
             down: Vec::new(),
             stats: NetworkStats::default(),
         }
@@ -120,6 +130,13 @@ impl Network {
     pub fn add_nat(&mut self, inside: IpAddr, public: IpAddr, kind: NatKind) {
         self.behind.insert(inside, public);
         self.nats.entry(public).or_insert_with(|| Nat::new(public, kind));
+    }
+
+    /// Whether hosts behind this NAT reach each other by its public address.
+    pub fn set_hairpin(&mut self, public: IpAddr, is_hairpin: bool) {
+        if let Some(nat) = self.nats.get_mut(&public) {
+            nat.is_hairpin = is_hairpin;
+        }
     }
 
     /// From now on nothing reaches or leaves this host: it was killed.
@@ -168,7 +185,7 @@ impl Network {
         };
         let copies = 1 + usize::from(self.rng.random_bool(self.link.duplicates));
         for _ in 0..copies {
-            if datagram.len() > self.link.mtu || self.rng.random_bool(self.link.loss) {
+            if datagram.len() > self.link.mtu || self.loses(from) {
                 self.stats.lost += 1;
                 continue;
             }
@@ -183,20 +200,28 @@ impl Network {
         }
     }
 
+    fn loses(&mut self, from: SocketAddr) -> bool {
+        match self.link.loss_burst {
+            None => self.rng.random_bool(self.link.loss),
+            Some(burst) => {
+                let channel = self.channels.entry(from).or_default();
+                channel.loses(&mut self.rng, self.link.loss, burst)
+            }
+        }
+    }
+
+    /// The address the receiver sees, and the host the datagram reaches, if it passes the NATs.
     fn translate(&mut self, from: SocketAddr, to: SocketAddr) -> Option<(SocketAddr, SocketAddr)> {
         let outer = self.behind.get(&from.ip()).copied();
+        let is_neighbour = outer.is_some() && self.behind.get(&to.ip()).copied() == outer;
         let visible = match outer.and_then(|public| self.nats.get_mut(&public)) {
-            // No hairpin: what goes to the NAT's own address from inside is lost.
-            Some(_) if outer == Some(to.ip()) => return None,
-            Some(nat) => nat.outbound(from, to),
-            None => from,
+            Some(nat) if outer == Some(to.ip()) && !nat.is_hairpin => return None,
+            Some(nat) if !is_neighbour => nat.outbound(from, to),
+            _ => from,
         };
         let host = match self.nats.get(&to.ip()) {
             Some(nat) => nat.inbound(visible, to)?,
-            // Private addresses are reached from behind the same NAT only.
-            None if self.behind.get(&to.ip()).is_some_and(|public| Some(*public) != outer) => {
-                return None;
-            }
+            None if self.behind.contains_key(&to.ip()) && !is_neighbour => return None,
             None => to,
         };
         Some((visible, host))
@@ -231,5 +256,49 @@ impl Network {
                 return Some(arrival);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    /// Two hosts behind one NAT, the second of which the world has heard from at the returned
+    /// address.
+    fn neighbours() -> (Network, SocketAddr, SocketAddr) {
+        let mut network = Network::new(1, Link::default());
+        let (one, two) = (address("10.0.0.2:5"), address("10.0.0.3:6"));
+        let public = "203.0.113.1".parse().unwrap();
+        for host in [one, two] {
+            network.add_nat(host.ip(), public, NatKind::FullCone);
+        }
+        let (mapped, _) = network.translate(two, address("198.51.100.1:1935")).unwrap();
+        (network, one, mapped)
+    }
+
+    #[test]
+    fn a_nat_without_hairpin_swallows_what_is_for_itself() {
+        let (mut network, one, mapped) = neighbours();
+        assert_eq!(network.translate(one, mapped), None);
+    }
+
+    #[test]
+    fn a_nat_with_hairpin_shows_the_public_address_inside() {
+        let (mut network, one, mapped) = neighbours();
+        network.set_hairpin(mapped.ip(), true);
+        let (seen, host) = network.translate(one, mapped).unwrap();
+        assert_eq!((seen.ip(), host), (mapped.ip(), address("10.0.0.3:6")));
+    }
+
+    #[test]
+    fn neighbours_reach_each_other_as_they_are_and_strangers_do_not() {
+        let (mut network, one, _) = neighbours();
+        let two = address("10.0.0.3:6");
+        assert_eq!(network.translate(one, two), Some((one, two)));
+        assert_eq!(network.translate(address("198.51.100.1:1935"), two), None);
     }
 }

@@ -30,12 +30,13 @@ pub struct Nat {
     inside: BTreeMap<u16, SocketAddr>,
     permitted: BTreeSet<(u16, SocketAddr)>,
     next_port: u16,
+    pub(super) is_hairpin: bool,
 }
 
 impl Nat {
     pub(super) fn new(public: IpAddr, kind: NatKind) -> Self {
         let (ports, inside, permitted) = Default::default();
-        Self { public, kind, ports, inside, permitted, next_port: 20_000 }
+        Self { public, kind, ports, inside, permitted, next_port: 20_000, is_hairpin: false }
     }
 
     /// A datagram leaves: the source address others see.

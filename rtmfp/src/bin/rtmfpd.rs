@@ -16,7 +16,7 @@ use rtmfp::server::{GroupNumber, Listener, ServerConfig, Want, start};
 Session keys, for decoding captures of your own: RTMFP_KEYLOG=FILE."
 )]
 struct Arguments {
-    /// Settings in TOML, by the long names of these options; [[path]] tables give paths policies
+    /// Settings in TOML, by the long names of these options; tables named "path" give paths their policies
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// UDP address to listen on; port 0 picks a free one; may be repeated [default: port 1935 of all interfaces]

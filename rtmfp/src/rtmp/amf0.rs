@@ -45,7 +45,7 @@ pub fn decode_all(bytes: &[u8]) -> Vec<Value> {
 }
 
 /// Reads one value with a reference table of its own. Memory is bounded by the bytes that are
-/// there and [`MAX_VALUES`].
+/// there and by a cap on the number of values.
 pub fn decode(reader: &mut Reader<'_>) -> Result<Value, Malformed> {
     Decoder::new(reader).value(0)
 }

@@ -1,0 +1,37 @@
+//! Loss in bursts: Gilbert's channel, which is either good or loses everything.
+
+use rand::{Rng, RngExt};
+
+/// One sender's channel.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Channel {
+    is_bad: bool,
+}
+
+impl Channel {
+    /// Whether the next datagram is lost. In the long run a part `loss` of all is, and at the
+    /// mean `burst` in a row.
+    pub fn loses(&mut self, rng: &mut impl Rng, loss: f64, burst: f64) -> bool {
+        let (worsens, recovers) = (loss / (burst * (1.0 - loss).max(f64::EPSILON)), 1.0 / burst);
+        let flips = if self.is_bad { recovers } else { worsens };
+        self.is_bad ^= rng.random_bool(flips.min(1.0));
+        self.is_bad
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{SeedableRng, rngs::StdRng};
+
+    use super::*;
+
+    #[test]
+    fn the_mean_and_the_length_of_bursts_are_as_asked_for() {
+        let (mut rng, mut channel) = (StdRng::seed_from_u64(1), Channel::default());
+        let fates: Vec<bool> = (0..200_000).map(|_| channel.loses(&mut rng, 0.05, 8.0)).collect();
+        let lost = fates.iter().filter(|lost| **lost).count() as f64;
+        let bursts = fates.windows(2).filter(|pair| !pair[0] && pair[1]).count() as f64;
+        assert!((0.045..0.055).contains(&(lost / fates.len() as f64)));
+        assert!((7.5..8.5).contains(&(lost / bursts)));
+    }
+}
