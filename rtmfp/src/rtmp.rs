@@ -2,6 +2,7 @@
 
 pub mod amf0;
 pub mod amf3;
+mod budget;
 mod command;
 mod flow_sync;
 mod message;

@@ -1,6 +1,9 @@
 //! AMF0, with the switch to AMF3 that Flash uses inside it.
 
-use super::{Value, amf3};
+use super::{
+    Value, amf3,
+    budget::{Budget, Place},
+};
 use crate::wire::{Malformed, Reader};
 
 mod marker {
@@ -22,13 +25,8 @@ mod marker {
     pub const AMF3: u8 = 0x11;
 }
 
-/// Values nested deeper are malformed.
-pub(super) const MAX_DEPTH: usize = 32;
 /// Strings of up to this size have the short form.
 const SHORT: usize = u16::MAX as usize;
-
-/// References can make a small message large; no message is made of more values than this.
-const MAX_VALUES: usize = 100_000;
 
 /// Reads values until the bytes end; what follows a malformed one is lost.
 pub fn decode_all(bytes: &[u8]) -> Vec<Value> {
@@ -36,7 +34,7 @@ pub fn decode_all(bytes: &[u8]) -> Vec<Value> {
     let mut decoder = Decoder::new(&mut reader);
     let mut values = Vec::new();
     while !decoder.reader.is_empty() {
-        match decoder.value(0) {
+        match decoder.value() {
             Ok(value) => values.push(value),
             Err(Malformed) => break,
         }
@@ -44,57 +42,41 @@ pub fn decode_all(bytes: &[u8]) -> Vec<Value> {
     values
 }
 
-/// Reads one value with a reference table of its own. Memory is bounded by the bytes that are
-/// there and by a cap on the number of values.
+/// Reads one value with a reference table of its own. Its depth (32), its number of values (100,000)
+/// and its text (4 MB) are bounded.
 pub fn decode(reader: &mut Reader<'_>) -> Result<Value, Malformed> {
-    Decoder::new(reader).value(0)
+    Decoder::new(reader).value()
 }
 
 struct Decoder<'r, 'a> {
     reader: &'r mut Reader<'a>,
-    /// What references point to. One that contains itself reads as undefined there.
-    objects: Vec<Value>,
-    values: usize,
+    /// What references point to.
+    places: Vec<Place<Reader<'a>>>,
+    /// What is read again must not be numbered again.
+    is_repeating: bool,
+    budget: Budget,
 }
 
 impl<'r, 'a> Decoder<'r, 'a> {
     fn new(reader: &'r mut Reader<'a>) -> Self {
-        Self { reader, objects: Vec::new(), values: MAX_VALUES }
+        Self { reader, places: Vec::new(), is_repeating: false, budget: Budget::default() }
     }
 
-    fn spend(&mut self, values: usize) -> Result<(), Malformed> {
-        self.values = self.values.checked_sub(values).ok_or(Malformed)?;
-        Ok(())
-    }
-
-    fn value(&mut self, depth: usize) -> Result<Value, Malformed> {
-        if depth > MAX_DEPTH {
-            return Err(Malformed);
-        }
-        self.spend(1)?;
-        Ok(match self.reader.u8()? {
+    fn value(&mut self) -> Result<Value, Malformed> {
+        self.budget.values(1)?;
+        self.budget.enter()?;
+        let start = *self.reader;
+        let value = match self.reader.u8()? {
             marker::NUMBER => Value::Number(self.reader.f64()?),
             marker::BOOLEAN => Value::Boolean(self.reader.u8()? != 0),
             marker::STRING => Value::String(self.short_text()?),
             marker::NULL => Value::Null,
             marker::UNDEFINED | marker::UNSUPPORTED => Value::Undefined,
             marker::REFERENCE => self.reference()?,
-            marker::OBJECT => {
-                self.remembered(|decoder| Ok(Value::Object(decoder.members(depth)?)))?
-            }
-            marker::ECMA_ARRAY => self.remembered(|decoder| {
-                decoder.reader.u32()?;
-                Ok(Value::EcmaArray(decoder.members(depth)?))
-            })?,
-            marker::STRICT_ARRAY => self.remembered(|decoder| {
-                let count = decoder.reader.u32()?;
-                let values = (0..count).map(|_| decoder.value(depth + 1));
-                Ok(Value::StrictArray(values.collect::<Result<_, _>>()?))
-            })?,
-            marker::TYPED_OBJECT => self.remembered(|decoder| {
-                let class = decoder.short_text()?;
-                Ok(Value::TypedObject(class, decoder.members(depth)?))
-            })?,
+            kind @ (marker::OBJECT
+            | marker::ECMA_ARRAY
+            | marker::STRICT_ARRAY
+            | marker::TYPED_OBJECT) => self.remembered(start, kind)?,
             marker::DATE => {
                 let milliseconds = self.reader.f64()?;
                 self.reader.u16()?;
@@ -102,43 +84,74 @@ impl<'r, 'a> Decoder<'r, 'a> {
             }
             marker::LONG_STRING => Value::String(self.long_text()?),
             marker::XML => Value::Xml(self.long_text()?),
-            marker::AMF3 => amf3::decode(self.reader)?,
+            marker::AMF3 => amf3::decode_within(self.reader, &mut self.budget)?,
             _ => return Err(Malformed),
-        })
-    }
-
-    /// A value that later ones may refer to.
-    fn remembered(
-        &mut self,
-        read: impl FnOnce(&mut Self) -> Result<Value, Malformed>,
-    ) -> Result<Value, Malformed> {
-        let place = self.objects.len();
-        self.objects.push(Value::Undefined);
-        let value = read(self)?;
-        self.spend(value.weight())?;
-        self.objects[place] = value.clone();
+        };
+        self.budget.leave();
         Ok(value)
     }
 
+    /// A value that later ones may refer to.
+    fn remembered(&mut self, start: Reader<'a>, kind: u8) -> Result<Value, Malformed> {
+        let number = self.places.len();
+        if self.is_repeating {
+            return self.composite(kind);
+        }
+        self.places.push(Place { reader: start, is_open: true });
+        let value = self.composite(kind)?;
+        self.places[number].is_open = false;
+        Ok(value)
+    }
+
+    fn composite(&mut self, kind: u8) -> Result<Value, Malformed> {
+        Ok(match kind {
+            marker::OBJECT => Value::Object(self.members()?),
+            marker::ECMA_ARRAY => {
+                // How many there are is known at the end mark only.
+                self.reader.u32()?;
+                Value::EcmaArray(self.members()?)
+            }
+            marker::STRICT_ARRAY => {
+                let count = self.reader.u32()?;
+                Value::StrictArray((0..count).map(|_| self.value()).collect::<Result<_, _>>()?)
+            }
+            _ => Value::TypedObject(self.short_text()?, self.members()?),
+        })
+    }
+
+    /// Reads again what the reference points to; inside of that very value it is undefined.
     fn reference(&mut self) -> Result<Value, Malformed> {
-        let index = usize::from(self.reader.u16()?);
-        let weight = self.objects.get(index).ok_or(Malformed)?.weight();
-        self.spend(weight)?;
-        Ok(self.objects[index].clone())
+        let number = usize::from(self.reader.u16()?);
+        let place = self.places.get_mut(number).ok_or(Malformed)?;
+        if std::mem::replace(&mut place.is_open, true) {
+            return Ok(Value::Undefined);
+        }
+        let after = std::mem::replace(self.reader, place.reader);
+        let was_repeating = std::mem::replace(&mut self.is_repeating, true);
+        let value = self.value();
+        *self.reader = after;
+        self.is_repeating = was_repeating;
+        self.places[number].is_open = false;
+        value
     }
 
     fn short_text(&mut self) -> Result<String, Malformed> {
         let length = self.reader.u16()?;
-        Ok(String::from_utf8_lossy(self.reader.bytes(length.into())?).into_owned())
+        self.text(length.into())
     }
 
     fn long_text(&mut self) -> Result<String, Malformed> {
         let length = usize::try_from(self.reader.u32()?).map_err(|_| Malformed)?;
+        self.text(length)
+    }
+
+    fn text(&mut self, length: usize) -> Result<String, Malformed> {
+        self.budget.text(length)?;
         Ok(String::from_utf8_lossy(self.reader.bytes(length)?).into_owned())
     }
 
     /// Members up to the end mark; some encoders end a message without it.
-    fn members(&mut self, depth: usize) -> Result<Vec<(String, Value)>, Malformed> {
+    fn members(&mut self) -> Result<Vec<(String, Value)>, Malformed> {
         let mut members = Vec::new();
         while !self.reader.is_empty() {
             let name = self.short_text()?;
@@ -147,7 +160,7 @@ impl<'r, 'a> Decoder<'r, 'a> {
                 *self.reader = ahead;
                 break;
             }
-            members.push((name, self.value(depth + 1)?));
+            members.push((name, self.value()?));
         }
         Ok(members)
     }

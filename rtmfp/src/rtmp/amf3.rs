@@ -4,6 +4,7 @@ mod decode;
 mod encode;
 
 pub use decode::decode;
+pub(super) use decode::decode_within;
 pub use encode::encode;
 
 mod marker {
@@ -113,18 +114,31 @@ mod tests {
 
     #[test]
     fn references_cannot_blow_up() {
-        // Arrays that hold the one before them eight times.
-        let mut bytes = vec![9, 17, 1];
-        for level in 0..20u8 {
-            if level < 19 {
-                bytes.extend([9, 17, 1]);
-            }
+        // Each array holds the one before it eight times.
+        let mut bomb = vec![9, 61, 1, 9, 1, 1];
+        for level in 1..30u8 {
+            bomb.extend([9, 17, 1]);
+            bomb.extend([9, level << 1].repeat(8));
         }
-        bytes.extend([1; 8]);
-        for level in (1..20u8).rev() {
-            bytes.extend([9, level << 1].repeat(7));
-        }
-        let _ = read(&bytes);
+        assert_eq!(read(&bomb), Err(Malformed));
         assert_eq!(read(&[9, 0xff, 0xff, 0xff, 0xff, 1]), Err(Malformed));
+    }
+
+    #[test]
+    fn names_of_classes_cannot_blow_up() {
+        // Objects of a class with a name of 8,000 letters, which only the first one spells.
+        let mut bomb = vec![9, 0x9f, 0x21, 1, 0x0a, 0x0b, 0x80 | 125, 1];
+        bomb.extend([b'x'; 8000]);
+        bomb.push(1);
+        bomb.extend([0x0a, 1, 1].repeat(1999));
+        assert_eq!(read(&bomb), Err(Malformed));
+    }
+
+    #[test]
+    fn a_value_inside_of_itself_is_undefined_there() {
+        // An array of an object, which holds the array, and of that object again.
+        let bytes = [9, 5, 1, 0x0a, 0x0b, 1, 3, b'a', 9, 0, 1, 0x0a, 2];
+        let object = Value::object([("a", Value::Undefined)]);
+        assert_eq!(read(&bytes), Ok(Value::StrictArray(vec![object.clone(), object])));
     }
 }

@@ -82,26 +82,4 @@ impl Value {
             _ => None,
         }
     }
-
-    /// How many values it is made of, itself included.
-    pub(super) fn weight(&self) -> usize {
-        1 + match self {
-            Self::Object(members) | Self::EcmaArray(members) | Self::TypedObject(_, members) => {
-                members.iter().map(|(_, value)| value.weight()).sum()
-            }
-            Self::StrictArray(values) | Self::Vector(Vector::Values(values)) => {
-                values.iter().map(Value::weight).sum()
-            }
-            Self::Vector(Vector::Int(numbers)) => numbers.len(),
-            Self::Vector(Vector::Uint(numbers)) => numbers.len(),
-            Self::Vector(Vector::Double(numbers)) => numbers.len(),
-            Self::Dictionary(pairs) => {
-                pairs.iter().map(|(key, value)| key.weight() + value.weight()).sum()
-            }
-            // A reference to many bytes costs as much as the bytes.
-            Self::ByteArray(bytes) => bytes.len() / 8,
-            Self::String(text) | Self::Xml(text) => text.len() / 8,
-            _ => 0,
-        }
-    }
 }

@@ -1,27 +1,27 @@
 //! Reading, with bounds on depth, values and text.
 
 use super::{
-    super::{Value, Vector, amf0::MAX_DEPTH},
+    super::{
+        Value, Vector,
+        budget::{Budget, Place},
+    },
     marker,
 };
 use crate::wire::{Malformed, Reader};
 
-/// References can make a small message large; no value is made of more values than this.
-const MAX_VALUES: usize = 100_000;
-/// Nor of more text than this.
-const MAX_TEXT: usize = 4 << 20;
-
-/// Reads one value with reference tables of its own, as AMF0 embeds it.
+/// Reads one value with reference tables of its own. Its depth (32), its number of values (100,000)
+/// and its text (4 MB) are bounded.
 pub fn decode(reader: &mut Reader<'_>) -> Result<Value, Malformed> {
-    Decoder {
-        reader,
-        strings: Vec::new(),
-        objects: Vec::new(),
-        traits: Vec::new(),
-        values: MAX_VALUES,
-        text: MAX_TEXT,
-    }
-    .value(0)
+    decode_within(reader, &mut Budget::default())
+}
+
+/// As AMF0 embeds it: a part of a larger value.
+pub(in crate::rtmp) fn decode_within(
+    reader: &mut Reader<'_>,
+    budget: &mut Budget,
+) -> Result<Value, Malformed> {
+    let (strings, places, traits) = Default::default();
+    Decoder { reader, strings, places, traits, is_repeating: false, budget }.value()
 }
 
 /// Externalizable classes of Flex whose format is one value.
@@ -42,10 +42,12 @@ struct Traits {
 struct Decoder<'r, 'a> {
     reader: &'r mut Reader<'a>,
     strings: Vec<String>,
-    objects: Vec<Value>,
+    /// What references to objects point to.
+    places: Vec<Place<Reader<'a>>>,
     traits: Vec<Traits>,
-    values: usize,
-    text: usize,
+    /// What is read again must not be numbered again.
+    is_repeating: bool,
+    budget: &'r mut Budget,
 }
 
 /// A reference to something seen before, or the header of something new.
@@ -54,13 +56,12 @@ enum Header {
     Inline(usize),
 }
 
-impl Decoder<'_, '_> {
-    fn value(&mut self, depth: usize) -> Result<Value, Malformed> {
-        if depth > MAX_DEPTH {
-            return Err(Malformed);
-        }
-        self.spend(1)?;
-        Ok(match self.reader.u8()? {
+impl<'a> Decoder<'_, 'a> {
+    fn value(&mut self) -> Result<Value, Malformed> {
+        self.budget.values(1)?;
+        self.budget.enter()?;
+        let start = *self.reader;
+        let value = match self.reader.u8()? {
             marker::UNDEFINED => Value::Undefined,
             marker::NULL => Value::Null,
             marker::FALSE => Value::Boolean(false),
@@ -68,44 +69,56 @@ impl Decoder<'_, '_> {
             marker::INTEGER => Value::Number(f64::from(sign_extend(self.u29()?))),
             marker::DOUBLE => Value::Number(self.reader.f64()?),
             marker::STRING => Value::String(self.string()?),
-            marker::XML_DOCUMENT | marker::XML => self.remembered(|decoder, length| {
-                let text = decoder.text(length)?;
-                Ok(Value::Xml(text))
-            })?,
-            marker::DATE => self.remembered(|decoder, _| Ok(Value::Date(decoder.reader.f64()?)))?,
-            marker::BYTE_ARRAY => self.remembered(|decoder, length| {
-                Ok(Value::ByteArray(decoder.reader.bytes(length)?.to_vec()))
-            })?,
-            marker::ARRAY => self.remembered(|decoder, count| decoder.array(count, depth))?,
-            marker::OBJECT => self.remembered(|decoder, header| decoder.object(header, depth))?,
-            marker::VECTOR_INT => self.vector(|decoder, count| {
-                Ok(Vector::Int(decoder.numbers(count, |reader| Ok(reader.u32()? as i32))?))
-            })?,
-            marker::VECTOR_UINT => self.vector(|decoder, count| {
-                Ok(Vector::Uint(decoder.numbers(count, |reader| reader.u32())?))
-            })?,
-            marker::VECTOR_DOUBLE => self.vector(|decoder, count| {
-                Ok(Vector::Double(decoder.numbers(count, |reader| reader.f64())?))
-            })?,
-            marker::VECTOR_OBJECT => self.vector(|decoder, count| {
-                decoder.string()?;
-                let values = (0..count).map(|_| decoder.value(depth + 1));
-                Ok(Vector::Values(values.collect::<Result<_, _>>()?))
-            })?,
-            marker::DICTIONARY => self.remembered(|decoder, count| {
-                // Whether its keys are weak is of no interest here.
-                decoder.reader.u8()?;
-                let pairs =
-                    (0..count).map(|_| Ok((decoder.value(depth + 1)?, decoder.value(depth + 1)?)));
-                Ok(Value::Dictionary(pairs.collect::<Result<_, _>>()?))
-            })?,
+            kind @ marker::XML_DOCUMENT..=marker::DICTIONARY => self.remembered(start, kind)?,
             _ => return Err(Malformed),
-        })
+        };
+        self.budget.leave();
+        Ok(value)
     }
 
-    fn spend(&mut self, values: usize) -> Result<(), Malformed> {
-        self.values = self.values.checked_sub(values).ok_or(Malformed)?;
-        Ok(())
+    /// A value that later ones may refer to, or a reference to one.
+    fn remembered(&mut self, start: Reader<'a>, kind: u8) -> Result<Value, Malformed> {
+        let rest = match self.header()? {
+            Header::Reference(number) => return self.reference(number),
+            Header::Inline(rest) if self.is_repeating => return self.composite(kind, rest),
+            Header::Inline(rest) => rest,
+        };
+        let number = self.places.len();
+        self.places.push(Place { reader: start, is_open: true });
+        let value = self.composite(kind, rest)?;
+        self.places[number].is_open = false;
+        Ok(value)
+    }
+
+    /// Reads again what the reference points to; inside of that very value it is undefined.
+    fn reference(&mut self, number: usize) -> Result<Value, Malformed> {
+        let place = self.places.get_mut(number).ok_or(Malformed)?;
+        if std::mem::replace(&mut place.is_open, true) {
+            return Ok(Value::Undefined);
+        }
+        let after = std::mem::replace(self.reader, place.reader);
+        let was_repeating = std::mem::replace(&mut self.is_repeating, true);
+        let value = self.value();
+        *self.reader = after;
+        self.is_repeating = was_repeating;
+        self.places[number].is_open = false;
+        value
+    }
+
+    /// `rest` is what its header says beside that it is no reference: a length, mostly.
+    fn composite(&mut self, kind: u8, rest: usize) -> Result<Value, Malformed> {
+        Ok(match kind {
+            marker::XML_DOCUMENT | marker::XML => Value::Xml(self.text(rest)?),
+            marker::DATE => Value::Date(self.reader.f64()?),
+            marker::BYTE_ARRAY => {
+                self.budget.text(rest)?;
+                Value::ByteArray(self.reader.bytes(rest)?.to_vec())
+            }
+            marker::ARRAY => self.array(rest)?,
+            marker::OBJECT => self.object(rest)?,
+            marker::DICTIONARY => self.dictionary(rest)?,
+            _ => Value::Vector(self.vector(kind, rest)?),
+        })
     }
 
     /// 29-bit variable length integer.
@@ -127,7 +140,7 @@ impl Decoder<'_, '_> {
     }
 
     fn text(&mut self, length: usize) -> Result<String, Malformed> {
-        self.text = self.text.checked_sub(length).ok_or(Malformed)?;
+        self.budget.text(length)?;
         Ok(String::from_utf8_lossy(self.reader.bytes(length)?).into_owned())
     }
 
@@ -135,12 +148,12 @@ impl Decoder<'_, '_> {
         match self.header()? {
             Header::Reference(index) => {
                 let text = self.strings.get(index).cloned().ok_or(Malformed)?;
-                self.text = self.text.checked_sub(text.len()).ok_or(Malformed)?;
+                self.budget.text(text.len())?;
                 Ok(text)
             }
             Header::Inline(length) => {
                 let text = self.text(length)?;
-                if !text.is_empty() {
+                if !text.is_empty() && !self.is_repeating {
                     self.strings.push(text.clone());
                 }
                 Ok(text)
@@ -148,69 +161,55 @@ impl Decoder<'_, '_> {
         }
     }
 
-    /// A value that later ones may refer to. One that contains itself reads as undefined there.
-    fn remembered(
-        &mut self,
-        read: impl FnOnce(&mut Self, usize) -> Result<Value, Malformed>,
-    ) -> Result<Value, Malformed> {
-        match self.header()? {
-            Header::Reference(index) => {
-                let weight = self.objects.get(index).ok_or(Malformed)?.weight();
-                self.spend(weight)?;
-                Ok(self.objects[index].clone())
+    /// Whether its length is fixed, and the elements.
+    fn vector(&mut self, kind: u8, count: usize) -> Result<Vector, Malformed> {
+        self.reader.u8()?;
+        Ok(match kind {
+            marker::VECTOR_INT => {
+                Vector::Int(self.numbers(count, |reader| Ok(reader.u32()? as i32))?)
             }
-            Header::Inline(rest) => {
-                let place = self.objects.len();
-                self.objects.push(Value::Undefined);
-                let value = read(self, rest)?;
-                self.spend(value.weight())?;
-                self.objects[place] = value.clone();
-                Ok(value)
+            marker::VECTOR_UINT => Vector::Uint(self.numbers(count, Reader::u32)?),
+            marker::VECTOR_DOUBLE => Vector::Double(self.numbers(count, Reader::f64)?),
+            _ => {
+                self.string()?;
+                Vector::Values((0..count).map(|_| self.value()).collect::<Result<_, _>>()?)
             }
-        }
-    }
-
-    /// A count, whether it is fixed, and the elements.
-    fn vector(
-        &mut self,
-        read: impl FnOnce(&mut Self, usize) -> Result<Vector, Malformed>,
-    ) -> Result<Value, Malformed> {
-        self.remembered(|decoder, count| {
-            decoder.reader.u8()?;
-            Ok(Value::Vector(read(decoder, count)?))
         })
     }
 
-    /// Memory is bounded by the bytes that are there.
     fn numbers<T>(
         &mut self,
         count: usize,
-        read: impl Fn(&mut Reader<'_>) -> Result<T, Malformed>,
+        read: impl Fn(&mut Reader<'a>) -> Result<T, Malformed>,
     ) -> Result<Vec<T>, Malformed> {
+        self.budget.values(count)?;
         (0..count).map(|_| read(self.reader)).collect()
     }
 
+    fn dictionary(&mut self, count: usize) -> Result<Value, Malformed> {
+        // Whether its keys are weak is of no interest here.
+        self.reader.u8()?;
+        let pairs = (0..count).map(|_| Ok((self.value()?, self.value()?)));
+        Ok(Value::Dictionary(pairs.collect::<Result<_, _>>()?))
+    }
+
     /// Names and values up to an empty name.
-    fn named_values(
-        &mut self,
-        members: &mut Vec<(String, Value)>,
-        depth: usize,
-    ) -> Result<(), Malformed> {
+    fn named_values(&mut self, members: &mut Vec<(String, Value)>) -> Result<(), Malformed> {
         loop {
             let name = self.string()?;
             if name.is_empty() {
                 return Ok(());
             }
-            members.push((name, self.value(depth + 1)?));
+            members.push((name, self.value()?));
         }
     }
 
-    fn array(&mut self, count: usize, depth: usize) -> Result<Value, Malformed> {
+    fn array(&mut self, count: usize) -> Result<Value, Malformed> {
         let mut named = Vec::new();
-        self.named_values(&mut named, depth)?;
+        self.named_values(&mut named)?;
         let mut values = Vec::new();
         for _ in 0..count {
-            values.push(self.value(depth + 1)?);
+            values.push(self.value()?);
         }
         if named.is_empty() {
             return Ok(Value::StrictArray(values));
@@ -221,20 +220,20 @@ impl Decoder<'_, '_> {
         Ok(Value::EcmaArray(named))
     }
 
-    fn object(&mut self, header: usize, depth: usize) -> Result<Value, Malformed> {
+    fn object(&mut self, header: usize) -> Result<Value, Malformed> {
         let traits = self.traits(header)?;
         if traits.is_externalizable {
             // Only its class knows the format.
             let is_wrapper = WRAPPERS.contains(&traits.class.as_str());
-            return if is_wrapper { self.value(depth + 1) } else { Err(Malformed) };
+            return if is_wrapper { self.value() } else { Err(Malformed) };
         }
-        self.spend(traits.names.len())?;
+        self.budget.values(traits.names.len())?;
         let mut members = Vec::new();
         for name in traits.names {
-            members.push((name, self.value(depth + 1)?));
+            members.push((name, self.value()?));
         }
         if traits.is_dynamic {
-            self.named_values(&mut members, depth)?;
+            self.named_values(&mut members)?;
         }
         Ok(if traits.class.is_empty() {
             Value::Object(members)
@@ -246,14 +245,19 @@ impl Decoder<'_, '_> {
     /// `header`: 1 bit new traits, 1 bit externalizable, 1 bit dynamic, then a count of names.
     fn traits(&mut self, header: usize) -> Result<Traits, Malformed> {
         if header & 1 == 0 {
-            return self.traits.get(header >> 1).cloned().ok_or(Malformed);
+            let traits = self.traits.get(header >> 1).ok_or(Malformed)?;
+            let names = traits.names.iter().map(String::len).sum::<usize>();
+            self.budget.text(traits.class.len() + names)?;
+            return Ok(traits.clone());
         }
         let is_externalizable = header & 2 != 0;
         let class = self.string()?;
         let count = if is_externalizable { 0 } else { header >> 3 };
         let names = (0..count).map(|_| self.string()).collect::<Result<_, _>>()?;
         let traits = Traits { class, is_dynamic: header & 4 != 0, is_externalizable, names };
-        self.traits.push(traits.clone());
+        if !self.is_repeating {
+            self.traits.push(traits.clone());
+        }
         Ok(traits)
     }
 }

@@ -23,10 +23,10 @@ fn packets() {
         if PacketHeader::read(&mut reader).is_ok() {
             Chunks::new(reader).for_each(|chunk| walk(&chunk));
         }
-        if let Some(kind) = input.first() {
-            if let Ok(chunk) = Chunk::decode(*kind, &input[1..]) {
-                walk(&chunk);
-            }
+        if let Some((kind, payload)) = input.split_first()
+            && let Ok(chunk) = Chunk::decode(*kind, payload)
+        {
+            walk(&chunk);
         }
     });
 }

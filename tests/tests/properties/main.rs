@@ -2,8 +2,8 @@
 //! panic nor loop nor hoard, and what should come out does.
 //!
 //! Each property runs in `cargo test` for a second on random input and on the corpus kept in
-//! `__fuzz__`; `BOLERO_RANDOM_TEST_TIME_MS` sets another time. `cargo bolero test -p interop NAME`
-//! searches for new paths through the code, see CONTRIBUTING.md.
+//! `__fuzz__`; `BOLERO_RANDOM_TEST_TIME_MS` sets another time. `tests/fuzz.sh` searches for new
+//! paths through the code.
 
 mod decoders;
 mod endpoint;
