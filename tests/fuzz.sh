@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-60} filter=${2:-}
-build=${CARGO_TARGET_DIR:-target}/fuzz
+build=$(realpath -m "${CARGO_TARGET_DIR:-target}/fuzz")
 kept=tests/tests/properties/__fuzz__
 jobs=$(nproc)
 
@@ -35,7 +35,7 @@ libfuzzer() {
 
 fuzz() {
   local name=$1 log=$build/${1//::/__}.log
-  local room=$PWD/$kept/${name//::/__} found=$PWD/$build/corpus/${name//::/__}
+  local room=$PWD/$kept/${name//::/__} found=$build/corpus/${name//::/__}
   mkdir -p "$room/corpus" "$room/crashes" "$found"
   if ! libfuzzer "$name" "$found $room/corpus" "-artifact_prefix=$room/crashes/" -timeout=20 \
     -rss_limit_mb=1024 -max_len=8192 -max_total_time="$seconds" &>"$log"; then

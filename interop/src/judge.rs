@@ -5,15 +5,21 @@
 
 mod cases;
 mod exceptions;
+mod inbox;
+mod member;
 mod probe;
+mod reception;
 mod report;
 mod session;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-pub use cases::all;
+use netgroup::GroupSpec;
+
+pub use cases::{for_clients, for_members, for_servers};
 pub use exceptions::Exceptions;
 pub use probe::Probe;
+pub use reception::{Arrival, Reception};
 pub use report::{Outcome, Report, Verdict};
 pub use session::{Handshake, Session};
 
@@ -60,10 +66,12 @@ pub fn check(holds: bool, expected: &str, got: impl std::fmt::Debug) -> CaseResu
 /// What every case is given.
 #[derive(Debug, Clone)]
 pub struct Context {
-    /// The server under test.
+    /// The server: the one under test, or ourselves.
     pub target: SocketAddr,
     /// What it is asked for.
     pub url: String,
+    /// Where clients under test come to us; nothing while a server is judged.
+    pub reception: Option<Arc<Reception>>,
     /// How long an answer may take.
     pub patience: Duration,
     /// How long nothing must come for there to be no answer.
@@ -76,15 +84,40 @@ impl Context {
         Probe::new(self).map_err(|error| failed("a socket", error.to_string()))
     }
 
-    /// A new socket with an open session, keyed as Flash Player would.
+    /// A client's first packet.
+    pub fn arrival(&self) -> Result<Arrival, Failure> {
+        match &self.reception {
+            Some(reception) => reception.arrival(self),
+            None => Err(Failure::NotApplicable("only clients arrive".into())),
+        }
+    }
+
+    /// Of whose members the judge is one.
+    pub fn group(&self) -> Result<&GroupSpec, Failure> {
+        match &self.reception {
+            Some(reception) => Ok(&reception.group),
+            None => Err(Failure::NotApplicable("only members have a group".into())),
+        }
+    }
+
+    /// An open session: with a server, keyed as Flash Player would; with a client, which has
+    /// begun to connect.
     pub fn session(&self) -> Result<Session, Failure> {
-        Handshake::new(self)?.open()
+        match &self.reception {
+            None => Handshake::new(self)?.open(),
+            Some(_) => self.arrival()?.open()?.met(),
+        }
     }
 
     /// An open session with an accepted `connect`.
     pub fn connected(&self) -> Result<Session, Failure> {
-        let mut session = self.session()?;
-        session.connect()?;
+        let Some(_) = &self.reception else {
+            let mut session = self.session()?;
+            session.connect()?;
+            return Ok(session);
+        };
+        let mut session = self.arrival()?.open()?;
+        session.accept()?;
         Ok(session)
     }
 
@@ -97,13 +130,18 @@ impl Context {
     }
 }
 
-/// Runs the cases whose ID or section contains `filter`, telling of each as it ends.
-pub fn run(context: &Context, filter: Option<&str>, mut tell: impl FnMut(&Outcome)) -> Report {
+/// Runs those of the cases whose ID or section contains `filter`, telling of each as it ends.
+pub fn run(
+    cases: &[Case],
+    context: &Context,
+    filter: Option<&str>,
+    mut tell: impl FnMut(&Outcome),
+) -> Report {
     let is_wanted = |case: &&Case| {
         filter.is_none_or(|filter| case.id.contains(filter) || case.section.contains(filter))
     };
     let mut outcomes = Vec::new();
-    for case in all().iter().filter(is_wanted) {
+    for case in cases.iter().filter(is_wanted) {
         let outcome = Outcome::of(case, (case.run)(context));
         tell(&outcome);
         outcomes.push(outcome);

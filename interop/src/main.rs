@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
@@ -13,8 +14,13 @@ use interop::{
     bench::{self, Bench},
     capture::{read_keys, read_pcap},
     decode::{Decoder, Summary},
-    judge::{self, Context, Exceptions, Report, Verdict},
+    judge::{self, Case, Context, Exceptions, Reception, Report, Verdict},
 };
+use netgroup::GroupSpec;
+
+/// flvcast's channel `cctv`.
+const DEFAULT_GROUP: &str =
+    "G:0100010101020103010c1c0e626974747562652e76616e64657262696c742e6564752f6363747600";
 
 /// Judges RTMFP programs: conformance cases against a server, captures made readable, benchmarks.
 #[derive(Debug, Parser)]
@@ -26,8 +32,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the conformance cases against a server
-    Run(RunArguments),
+    /// Run the conformance cases against a server, a client or a group member
+    Run(Box<RunArguments>),
     /// List the conformance cases
     List,
     /// Make a capture readable
@@ -42,7 +48,23 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct RunArguments {
     /// Of the server, as rtmfp://HOST:PORT/APP; port 1935 and no application if left out
-    url: String,
+    #[arg(required_unless_present_any = ["as_server", "as_peer"])]
+    url: Option<String>,
+    /// Judge clients instead: listen here, and take each that connects through one case
+    #[arg(long, value_name = "ADDR:PORT", conflicts_with = "url")]
+    as_server: Option<SocketAddr>,
+    /// Judge members of a group instead: be their server here, and a neighbour in their group
+    #[arg(long, value_name = "ADDR:PORT", conflicts_with_all = ["url", "as_server"])]
+    as_peer: Option<SocketAddr>,
+    /// With --as-peer: the group
+    #[arg(long, value_name = "G:…", default_value = DEFAULT_GROUP)]
+    groupspec: GroupSpec,
+    /// Starts a client for each case, by the shell; {url} in it becomes where to connect
+    #[arg(long, value_name = "COMMAND")]
+    client: Option<String>,
+    /// How long a client may take to come
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
+    wait: f64,
     /// Only cases whose ID or section contains this, for example keying or "§3.4"
     #[arg(long)]
     filter: Option<String>,
@@ -82,9 +104,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Run(arguments) => run(&arguments),
         Command::List => {
-            for case in judge::all() {
-                println!("{:36} {:16} {}", case.id, case.section, case.title);
-            }
+            list();
             Ok(ExitCode::SUCCESS)
         }
         Command::Decode(arguments) => decode(&arguments),
@@ -103,13 +123,8 @@ fn run(arguments: &RunArguments) -> Result<ExitCode, AnyError> {
         Some(path) => Exceptions::parse(&read(path)?),
         None => Exceptions::default(),
     };
-    let context = Context {
-        target: resolve(&arguments.url)?,
-        url: arguments.url.clone(),
-        patience: seconds(arguments.patience)?,
-        silence: seconds(arguments.silence)?,
-    };
-    let report = judge::run(&context, arguments.filter.as_deref(), |outcome| {
+    let (cases, context) = under_test(arguments)?;
+    let report = judge::run(&cases, &context, arguments.filter.as_deref(), |outcome| {
         println!("{outcome}");
         if let (Verdict::Fail, Some(why)) = (outcome.result, exceptions.reason(outcome.id)) {
             println!("      known:    {why}");
@@ -128,6 +143,43 @@ fn run(arguments: &RunArguments) -> Result<ExitCode, AnyError> {
         report.count(Verdict::NotApplicable)
     );
     Ok(if unexpected == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Which cases, and whom they are about.
+fn under_test(arguments: &RunArguments) -> Result<(Vec<Case>, Context), AnyError> {
+    let (patience, silence) = (seconds(arguments.patience)?, seconds(arguments.silence)?);
+    if let Some(url) = &arguments.url {
+        let target = resolve(url)?;
+        let context = Context { target, url: url.clone(), reception: None, patience, silence };
+        return Ok((judge::for_servers(), context));
+    }
+    let (cases, address) = match (arguments.as_server, arguments.as_peer) {
+        (Some(address), _) => (judge::for_clients(), address),
+        (None, Some(address)) => (judge::for_members(), address),
+        (None, None) => unreachable!("clap asks for one of them"),
+    };
+    let wait = seconds(arguments.wait)?;
+    let group = arguments.groupspec.clone();
+    let reception = Reception::open(address, arguments.client.clone(), wait, group)
+        .map_err(|error| format!("cannot listen at {address}: {error}"))?;
+    let target = reception.address()?;
+    let url = format!("rtmfp://{target}");
+    println!("waiting for clients at {url}");
+    let reception = Some(Arc::new(reception));
+    Ok((cases, Context { target, url, reception, patience, silence }))
+}
+
+fn list() {
+    for (whom, cases) in [
+        ("servers", judge::for_servers()),
+        ("clients", judge::for_clients()),
+        ("members of groups", judge::for_members()),
+    ] {
+        println!("For {whom}:");
+        for case in cases {
+            println!("  {:36} {:16} {}", case.id, case.section, case.title);
+        }
+    }
 }
 
 fn decode(arguments: &DecodeArguments) -> Result<ExitCode, AnyError> {

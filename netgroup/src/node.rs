@@ -194,8 +194,8 @@ impl Node {
                     self.group.handle_peer_closed(now, &link.peer);
                 }
             }
-            Event::Flow { session, event } if Some(session) == self.connection.session() => {
-                self.on_server_flow(now, event);
+            Event::Flow { session, event } if self.connection.is_with(session) => {
+                self.on_server_flow(now, endpoint, session, event);
             }
             Event::Flow { session, event } => self.on_peer_flow(now, endpoint, session, event),
             Event::AddressChanged { .. } | Event::Wanted { .. } => {}
@@ -241,10 +241,21 @@ impl Node {
         let _ = view.send(now, flow, join.into(), None);
     }
 
-    fn on_server_flow(&mut self, now: Instant, event: FlowEvent) {
+    fn on_server_flow(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        session: SessionId,
+        event: FlowEvent,
+    ) {
         match event {
             FlowEvent::Opened { flow, metadata, .. } if metadata == signature::SERVER_CHANNEL => {
                 self.server_channel = Some(flow);
+            }
+            FlowEvent::Opened { flow, .. } if !self.connection.is_control(flow) => {
+                if let Some(mut view) = endpoint.session(session) {
+                    view.reject_flow(now, flow, 0);
+                }
             }
             FlowEvent::Message { flow, data } if Some(flow) == self.server_channel => {
                 if let [MEMBER, id @ ..] = &data[..]

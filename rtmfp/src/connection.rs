@@ -85,6 +85,11 @@ impl Connection {
         self.state.session() == Some(session)
     }
 
+    /// Whether this flow of the server is the connection's own.
+    pub fn is_control(&self, flow: u64) -> bool {
+        self.state.server_control() == Some(flow)
+    }
+
     /// Where the server is asked to introduce us to others.
     pub fn server_addresses(&self) -> &[SocketAddr] {
         &self.addresses

@@ -1,5 +1,6 @@
 //! All cases, by topic.
 
+mod client;
 mod close;
 mod cookies;
 mod flows;
@@ -7,15 +8,17 @@ mod fragments;
 mod introduction;
 mod keying;
 mod limits;
+mod member;
 mod mobility;
+mod requests;
 mod rtmp;
 mod session;
 mod startup;
 
 use super::Case;
 
-/// Every case, in the order in which they run: those that may hurt come last.
-pub fn all() -> Vec<Case> {
+/// Cases for a server, in the order in which they run: those that may hurt come last.
+pub fn for_servers() -> Vec<Case> {
     [
         startup::CASES,
         fragments::CASES,
@@ -23,6 +26,7 @@ pub fn all() -> Vec<Case> {
         keying::CASES,
         session::CASES,
         flows::CASES,
+        requests::CASES,
         rtmp::CASES,
         close::CASES,
         introduction::CASES,
@@ -30,6 +34,16 @@ pub fn all() -> Vec<Case> {
         limits::CASES,
     ]
     .concat()
+}
+
+/// Cases for a client that connects to the judge.
+pub fn for_clients() -> Vec<Case> {
+    [client::CASES, session::CASES, flows::CASES, close::CASES, mobility::CASES].concat()
+}
+
+/// Cases for a member of a group that meets the judge there.
+pub fn for_members() -> Vec<Case> {
+    member::CASES.to_vec()
 }
 
 /// Defines the cases of a topic.
@@ -48,12 +62,13 @@ mod tests {
 
     #[test]
     fn there_are_a_hundred_and_each_has_its_own_id() {
-        let all = super::all();
-        let ids: BTreeSet<_> = all.iter().map(|case| case.id).collect();
-        assert!(all.len() >= 100, "{}", all.len());
-        assert_eq!(ids.len(), all.len());
-        for case in all {
-            assert!(case.section.contains('§') && case.id.contains('.'), "{}", case.id);
+        assert!(super::for_servers().len() >= 100);
+        for cases in [super::for_servers(), super::for_clients(), super::for_members()] {
+            let ids: BTreeSet<_> = cases.iter().map(|case| case.id).collect();
+            assert_eq!(ids.len(), cases.len());
+            for case in cases {
+                assert!(case.section.contains('§') && case.id.contains('.'), "{}", case.id);
+            }
         }
     }
 }

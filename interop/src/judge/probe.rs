@@ -93,23 +93,33 @@ pub struct Probe {
 impl Probe {
     /// On a free port of the interface that leads there.
     pub fn new(context: &Context) -> io::Result<Self> {
-        let any: SocketAddr = match context.target {
-            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-        };
-        // A connected probe finds the interface; the socket itself stays open to all senders.
-        let finder = UdpSocket::bind(any)?;
-        finder.connect(context.target)?;
-        let socket = UdpSocket::bind(SocketAddr::new(finder.local_addr()?.ip(), 0))?;
-        Ok(Self {
+        Ok(Self::on(context, socket_towards(context.target)?, context.target))
+    }
+
+    /// On a given socket.
+    pub fn on(context: &Context, socket: UdpSocket, target: SocketAddr) -> Self {
+        Self {
             socket,
-            target: context.target,
+            target,
             patience: context.patience,
             silence: context.silence,
             url: context.url.clone(),
             keys: PacketKeys::default(),
-            epoch: Instant::now(),
-        })
+            // Not at 0, which some take for no timestamp.
+            epoch: Instant::now() - Duration::from_secs(3),
+        }
+    }
+
+    /// Another socket towards the same program.
+    pub fn elsewhere(&self) -> Result<Self, Failure> {
+        let socket = socket_towards(self.target).map_err(|e| failed("a socket", e.to_string()))?;
+        let (url, keys) = (self.url.clone(), PacketKeys::default());
+        Ok(Self { socket, url, keys, ..*self })
+    }
+
+    /// Speaks to another address from now on.
+    pub fn turn_to(&mut self, target: SocketAddr) {
+        self.target = target;
     }
 
     /// Where the program under test sees us, NATs apart.
@@ -287,6 +297,17 @@ impl Probe {
             self.expect_hello(&tag)
         })
     }
+}
+
+/// A connected probe finds the interface; the socket itself stays open to all senders.
+fn socket_towards(target: SocketAddr) -> io::Result<UdpSocket> {
+    let any: SocketAddr = match target {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let finder = UdpSocket::bind(any)?;
+    finder.connect(target)?;
+    UdpSocket::bind(SocketAddr::new(finder.local_addr()?.ip(), 0))
 }
 
 /// Appends a chunk with a payload of any bytes.

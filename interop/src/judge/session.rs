@@ -22,7 +22,9 @@ use rtmfp::{
 
 use super::{
     Context, Failure, Probe, failed,
+    inbox::Inbox,
     probe::{Hello, Packet, came_instead, name_of},
+    reception::Client,
 };
 
 /// Our flow that carries `connect`.
@@ -139,12 +141,16 @@ impl Handshake {
             far,
             near_id: self.near_id,
             far_id,
+            nonces: (keys.near_nonce, keys.far_nonce),
             keys: keys.packet,
             protection: keys.protection,
             mode: Mode::Initiator,
             last_timestamp: None,
             next_sequence: 1,
             vanishes: false,
+            answers: None,
+            client: None,
+            inbox: Inbox::default(),
             probe: self.probe,
         })
     }
@@ -163,15 +169,24 @@ pub struct Session {
     pub far_id: u32,
     /// Both directions.
     pub keys: PacketKeys,
+    /// Our near nonce and our far nonce, for proofs.
+    pub nonces: ([u8; 32], [u8; 32]),
     /// What packets carry.
     pub protection: PacketProtection,
     /// Our side.
     pub mode: Mode,
     /// The far end's last timestamp.
     pub last_timestamp: Option<u16>,
-    next_sequence: u64,
+    /// Of our control flow.
+    pub next_sequence: u64,
     /// Leave without a word when dropped.
     pub vanishes: bool,
+    /// The flow of the far end that our control flow answers.
+    pub answers: Option<u64>,
+    /// The program under test, if the judge started it for this session.
+    pub client: Option<Client>,
+    /// What came and was not asked for yet.
+    pub inbox: Inbox,
     /// The socket.
     pub probe: Probe,
 }
@@ -228,6 +243,7 @@ impl Session {
                     plain: plain.to_vec(),
                     at: Instant::now(),
                 };
+                self.inbox.take(&packet);
                 self.last_timestamp =
                     packet.header().and_then(|header| header.timestamp).or(self.last_timestamp);
                 return Some(packet);
@@ -320,8 +336,16 @@ impl Session {
         Ok(())
     }
 
-    /// Sends a Ping and waits for its reply.
+    /// Sends a Ping and waits for a reply, whatever it says: librtmfp's are empty.
     pub fn ping(&mut self, message: &[u8]) -> Result<Packet, Failure> {
+        self.send(|out| put_chunk(out, code::PING, |out| out.extend_from_slice(message)));
+        self.expect("a Ping Reply", |packet, chunk| {
+            matches!(chunk, Chunk::PingReply(_)).then(|| packet.clone())
+        })
+    }
+
+    /// Sends a Ping and waits for its reply.
+    pub fn ping_echo(&mut self, message: &[u8]) -> Result<Packet, Failure> {
         self.send(|out| put_chunk(out, code::PING, |out| out.extend_from_slice(message)));
         self.expect("a Ping Reply with our message", |packet, chunk| match chunk {
             Chunk::PingReply(reply) if reply == message => Some(packet.clone()),
@@ -329,8 +353,12 @@ impl Session {
         })
     }
 
-    /// Passes if the session works: `connect`, or else another call, is answered.
+    /// Passes if the session works: a server answers `connect`, or else another call; a client
+    /// answers a Ping.
     pub fn prove(&mut self) -> Result<(), Failure> {
+        if self.mode == Mode::Responder {
+            return self.ping(b"still there?").map(|_| ());
+        }
         if self.next_sequence == 1 {
             return self.connect().map(|_| ());
         }
@@ -391,11 +419,16 @@ impl Session {
         })
     }
 
+    /// Options of the connection's own flow; a server's answers the client's.
+    pub fn control_options(&self) -> Vec<u8> {
+        options(&FlowMetadata::CONTROL.encode(), self.answers)
+    }
+
     /// Sends the next message on the control flow.
     pub fn send_control(&mut self, message: &Bytes) {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
-        let options = control_options();
+        let options = self.control_options();
         self.send_data(&Data {
             flow: CONTROL,
             sequence,
@@ -414,24 +447,43 @@ impl Session {
     /// Waits for a command with this name and transaction.
     pub fn expect_command(&mut self, name: &str, transaction: f64) -> Result<Command, Failure> {
         let what = format!("the command {name} for transaction {transaction}");
-        let mut assembly = Vec::new();
-        self.expect(&what, |_, chunk| {
-            let body = match &chunk {
-                Chunk::UserData(data) => data.body,
-                Chunk::NextUserData(body) => *body,
-                _ => return None,
-            };
-            if matches!(body.fragment, FragmentControl::Whole | FragmentControl::Begin) {
-                assembly.clear();
-            }
-            assembly.extend_from_slice(body.data);
-            if matches!(body.fragment, FragmentControl::Begin | FragmentControl::Middle) {
-                return None;
-            }
-            let message = Message::decode(&Bytes::copy_from_slice(&assembly)).ok()?;
+        self.expect_message(&what, |message| {
+            let message = Message::decode(&Bytes::copy_from_slice(&message.bytes)).ok()?;
             let command = Command::decode(&message).ok()?;
             (command.name == name && command.transaction == transaction).then_some(command)
         })
+    }
+
+    /// The mode in which the far end sends.
+    pub fn far_mode(&self) -> Mode {
+        if self.mode == Mode::Responder { Mode::Initiator } else { Mode::Responder }
+    }
+
+    /// Waits for the client's `connect`; its flow is the one to answer. The command, and the
+    /// metadata of its flow.
+    pub fn expect_connect(&mut self) -> Result<(Command, Vec<u8>), Failure> {
+        let (flow, request) = self.expect_message("the command connect", |message| {
+            let content = Message::decode(&Bytes::copy_from_slice(&message.bytes)).ok()?;
+            let command = Command::decode(&content).ok()?;
+            let metadata = message.metadata.clone();
+            (command.name == "connect").then_some((message.flow, (command, metadata)))
+        })?;
+        self.answers = Some(flow);
+        Ok(request)
+    }
+
+    /// Waits for the client's `connect` and accepts it.
+    pub fn accept(&mut self) -> Result<(), Failure> {
+        let (request, _) = self.expect_connect()?;
+        let mut answer = Command::new("_result", request.transaction, Vec::new());
+        answer.arguments = vec![Value::object([
+            ("level", Value::string("status")),
+            ("code", Value::string("NetConnection.Connect.Success")),
+            ("description", Value::string("Connection succeeded.")),
+            ("objectEncoding", Value::Number(3.0)),
+        ])];
+        self.call(&answer);
+        Ok(())
     }
 
     /// Sends `connect` and waits for its acceptance.
@@ -476,11 +528,6 @@ impl Default for Data<'_> {
             payload: &[],
         }
     }
-}
-
-/// Options of the connection's own flow.
-pub fn control_options() -> Vec<u8> {
-    options(&FlowMetadata::CONTROL.encode(), None)
 }
 
 /// Options of a flow with this metadata.

@@ -25,7 +25,7 @@ impl NetConnection {
         session: SessionId,
         event: &FlowEvent,
     ) {
-        let is_server = self.connection.session() == Some(session);
+        let is_server = self.connection.is_with(session);
         if !is_server && !self.peers.contains_key(&session) {
             return;
         }
@@ -59,7 +59,7 @@ impl NetConnection {
             true => ReceiveOrder::Network,
             false => ReceiveOrder::Original,
         };
-        if self.connection.session() == Some(session) {
+        if self.connection.is_with(session) {
             if metadata.stream_id != 0 {
                 let stream = self.server_stream(metadata.stream_id)?;
                 self.inbound.insert((session, flow), stream);

@@ -174,7 +174,10 @@ fn rtmp_messages() {
 fn group_messages() {
     check!().for_each(|input: &[u8]| {
         if let Some(report) = Report::decode(input) {
-            assert_eq!(Report::decode(&report.encode()), Some(report));
+            // Of many addresses it passes on those that librtmfp can read.
+            let passed_on = report.encode();
+            let again = Report::decode(&passed_on).expect("what we write");
+            assert_eq!(again.encode(), passed_on);
         }
         if let Some(join) = Join::decode(input) {
             assert_eq!(Join::decode(&join.encode()), Some(join));
@@ -204,13 +207,13 @@ fn groupspecs() {
     check!().for_each(|input: &[u8]| {
         let Ok(text) = std::str::from_utf8(input) else { return };
         let Ok(spec) = text.parse::<GroupSpec>() else { return };
-        let again: GroupSpec = spec.canonical().parse().expect("what we write");
+        let again: GroupSpec = format!("{}00", spec.canonical()).parse().expect("without its end");
         assert_eq!((again.name(), again.group_id()), (spec.name(), spec.group_id()));
     });
 }
 
-/// Tags of a file that comes in pieces of the given size.
-fn demux(input: &[u8], piece: usize) -> Vec<Tag> {
+/// Tags of a file that comes in pieces of the given size, and whether it was undamaged.
+fn demux(input: &[u8], piece: usize) -> (Vec<Tag>, bool) {
     let mut demuxer = Demuxer::default();
     let mut tags = Vec::new();
     for bytes in input.chunks(piece) {
@@ -219,17 +222,18 @@ fn demux(input: &[u8], piece: usize) -> Vec<Tag> {
             tags.push(tag);
         }
     }
-    tags
+    (tags, demuxer.skipped().places == 0)
 }
 
 #[test]
 fn flv_files() {
     check!().for_each(|input: &[u8]| {
-        let tags = demux(input, input.len().max(1));
-        assert_eq!(demux(input, 1), tags, "the size of pieces matters");
+        let (tags, is_sound) = demux(input, input.len().max(1));
         assert_heap_is_bounded();
+        let bytewise = demux(input, 1);
+        assert!(!is_sound || bytewise == (tags.clone(), true), "the size of pieces matters");
         let mut again = flvcast::flv::file_header().to_vec();
         tags.iter().for_each(|tag| put_tag(&mut again, tag));
-        assert_eq!(demux(&again, 4096), tags);
+        assert_eq!(demux(&again, 4096), (tags, true));
     });
 }

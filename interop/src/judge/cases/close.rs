@@ -1,8 +1,11 @@
 //! How sessions end.
 
-use rtmfp::wire::{
-    Chunk,
-    chunk::{code, put_chunk},
+use rtmfp::{
+    rtmp::Command,
+    wire::{
+        Chunk,
+        chunk::{code, put_chunk},
+    },
 };
 
 use super::cases;
@@ -38,8 +41,7 @@ cases! {
     };
     "close.no-data-afterwards", "7016 §3.5.5", "a closed session sends no data", |context| {
         let mut session = context.session()?;
-        let url = session.probe.url().to_owned();
-        session.call(&crate::judge::session::connect_command(&url));
+        session.call(&Command::new("createStream", 3.0, Vec::new()));
         send_close(&mut session);
         expect_ack(&mut session)?;
         session.expect_no("the session was closed", |chunk| matches!(chunk, Chunk::UserData(_)))

@@ -5,7 +5,7 @@ use rtmfp::wire::chunk::{FragmentControl, InitiatorHello, PacketFragment};
 use super::cases;
 use crate::judge::{
     CaseResult, Context, Handshake,
-    session::{Data, control_options, options},
+    session::{Data, options},
 };
 
 /// Sends, with breathing space so that the server's socket loses little, then sees it alive.
@@ -48,14 +48,14 @@ cases! {
     };
     "limits.many-flows", "7016 §3.6.3", "three thousand flows in one session leave the server serving", |context| {
         let mut session = context.session()?;
-        let list = control_options();
+        let list = session.control_options();
         after_flood(context, 3_000, |number| {
             session.send_data(&Data { flow: 10 + number as u64, options: &list, fragment: FragmentControl::Begin, payload: b"x", ..Data::default() });
         })
     };
     "limits.endless-message", "7016 §3.6.3", "a message that never ends leaves the server serving", |context| {
         let mut session = context.session()?;
-        let list = control_options();
+        let list = session.control_options();
         after_flood(context, 8_000, |number| {
             let fragment = if number == 0 { FragmentControl::Begin } else { FragmentControl::Middle };
             let sequence = number as u64 + 1;
@@ -64,7 +64,7 @@ cases! {
     };
     "limits.endless-gap", "7016 §3.6.3", "data beyond a gap that is never filled leaves the server serving", |context| {
         let mut session = context.session()?;
-        let list = control_options();
+        let list = session.control_options();
         session.send_data(&Data { options: &list, fragment: FragmentControl::Begin, payload: b"x", ..Data::default() });
         after_flood(context, 8_000, |number| {
             session.send_data(&Data { sequence: 3 + 2 * number as u64, fragment: FragmentControl::Middle, payload: &[0x5a; 1000], ..Data::default() });

@@ -18,13 +18,13 @@ fn put_ping(out: &mut Vec<u8>, message: &[u8]) {
 fn moved(context: &Context) -> Result<(Session, Probe), Failure> {
     let mut session = context.connected()?;
     std::thread::sleep(session.probe.silence());
-    let elsewhere = context.probe()?;
+    let elsewhere = session.probe.elsewhere()?;
     let datagram = session.packet(|out| put_ping(out, b"from elsewhere"));
     elsewhere.send_datagram(&datagram);
     Ok((session, elsewhere))
 }
 
-/// The server's own question at the new address, if it asks one.
+/// The far end's own question at the new address, if it asks one.
 fn question(session: &mut Session, elsewhere: Probe) -> Result<(Probe, Vec<u8>), Failure> {
     let home = std::mem::replace(&mut session.probe, elsewhere);
     let asked = session.expect_unacked("a Ping at the new address", |_, chunk| match chunk {
@@ -33,18 +33,18 @@ fn question(session: &mut Session, elsewhere: Probe) -> Result<(Probe, Vec<u8>),
     });
     asked
         .map(|message| (home, message))
-        .map_err(|_| Failure::NotApplicable("the server does not ask there".into()))
+        .map_err(|_| Failure::NotApplicable("it does not ask there".into()))
 }
 
 fn answers_at(session: &mut Session, address: SocketAddr) -> CaseResult {
     session
-        .ping(b"where am I?")
+        .ping_echo(b"where am I?")
         .map(|_| ())
         .map_err(|_| failed(format!("an answer at {address}"), "none"))
 }
 
 cases! {
-    "mobility.asks", "7016 §3.5.4.2", "a packet from another address makes the server ask there", |context| {
+    "mobility.asks", "7016 §3.5.4.2", "a packet from another address makes the receiver ask there", |context| {
         let (mut session, elsewhere) = moved(context)?;
         question(&mut session, elsewhere).map(|_| ())
     };
@@ -83,7 +83,7 @@ cases! {
     "mobility.asks-once", "7016 §3.5.4.2", "many packets from another address do not make many questions", |context| {
         let mut session = context.connected()?;
         std::thread::sleep(session.probe.silence());
-        let mut elsewhere = context.probe()?;
+        let mut elsewhere = session.probe.elsewhere()?;
         for _ in 0..20 {
             let datagram = session.packet(|out| put_chunk(out, code::PADDING_ZERO, |_| ()));
             elsewhere.send_datagram(&datagram);
