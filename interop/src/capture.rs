@@ -150,10 +150,31 @@ pub fn open(keys: &[CaptureKey], datagram: &[u8]) -> Option<Opened> {
     })
 }
 
+/// Larger datagrams do not travel; a larger one in a capture is a train (UDP GSO) that the kernel
+/// had not yet cut into datagrams of one size, and a smaller one at its end, when it was recorded.
+const MAX_DATAGRAM: usize = 1472;
+
+/// The datagrams of a train: the one size of which the keys open each; itself if there is none.
+pub fn split_train<'a>(keys: &[CaptureKey], recorded: &'a [u8]) -> Vec<&'a [u8]> {
+    if recorded.len() <= MAX_DATAGRAM || open(keys, recorded).is_some() {
+        return vec![recorded];
+    }
+    let opens =
+        |size: &usize| recorded.chunks(*size).all(|datagram| open(keys, datagram).is_some());
+    match (1..=MAX_DATAGRAM).rev().find(opens) {
+        Some(size) => recorded.chunks(size).collect(),
+        None => vec![recorded],
+    }
+}
+
 fn makes_sense(plain: &[u8]) -> bool {
     let mut reader = Reader::new(plain);
     let Ok(header) = PacketHeader::read(&mut reader) else { return false };
     let mut chunks = Chunks::new(reader);
-    let is_known = chunks.by_ref().all(|chunk| !matches!(chunk, Chunk::Other(..)));
-    header.flags.mode != Mode::Startup && is_known && chunks.malformed == 0
+    let mut known = 0;
+    let is_known = chunks.by_ref().all(|chunk| {
+        known += 1;
+        !matches!(chunk, Chunk::Other(..))
+    });
+    header.flags.mode != Mode::Startup && is_known && known > 0 && chunks.malformed == 0
 }

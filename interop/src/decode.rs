@@ -13,7 +13,7 @@ use rtmfp::{
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::capture::{CaptureKey, Captured, open};
+use crate::capture::{CaptureKey, Captured, open, split_train};
 use flows::Flows;
 
 /// One datagram of a capture, as far as its keys show it.
@@ -81,10 +81,15 @@ impl Decoder {
         Self { keys, flows: Flows::default() }
     }
 
-    /// One datagram.
-    pub fn decode(&mut self, captured: &Captured) -> Decoded {
-        let session = session_id_of(&captured.payload).unwrap_or(0);
-        let opened = open(&self.keys, &captured.payload);
+    /// One datagram, or those of a train that was recorded as one.
+    pub fn decode(&mut self, captured: &Captured) -> Vec<Decoded> {
+        let datagrams = split_train(&self.keys, &captured.payload);
+        datagrams.into_iter().map(|datagram| self.decode_one(captured, datagram)).collect()
+    }
+
+    fn decode_one(&mut self, captured: &Captured, datagram: &[u8]) -> Decoded {
+        let session = session_id_of(datagram).unwrap_or(0);
+        let opened = open(&self.keys, datagram);
         if let Some(opened) = &opened {
             self.prefer(opened.key);
         }
@@ -94,7 +99,7 @@ impl Decoder {
             time: captured.at.as_secs_f64(),
             from: captured.from,
             to: captured.to,
-            bytes: captured.payload.len(),
+            bytes: datagram.len(),
             session: format!("{session:08x}"),
             packet,
         }

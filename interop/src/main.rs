@@ -197,8 +197,7 @@ fn decode(arguments: &DecodeArguments) -> Result<ExitCode, AnyError> {
     }
     let (mut decoder, mut summary) = (Decoder::new(read_keys(&keys)), Summary::default());
     let mut out = BufWriter::new(std::io::stdout().lock());
-    for datagram in &captured {
-        let decoded = decoder.decode(datagram);
+    for decoded in captured.iter().flat_map(|datagram| decoder.decode(datagram)) {
         summary.add(&decoded);
         let written = match arguments.json {
             true => writeln!(out, "{}", serde_json::to_string(&decoded)?),

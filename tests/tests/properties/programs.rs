@@ -32,8 +32,9 @@ fn decoder() {
         while let Some((length, bytes)) = rest.split_first() {
             let (plain, after) = bytes.split_at((usize::from(*length) * 4).min(bytes.len()));
             rest = after;
-            let decoded = decoder.decode(&captured(plain));
-            let _ = (decoded.to_string(), serde_json::to_string(&decoded).expect("JSON"));
+            for decoded in decoder.decode(&captured(plain)) {
+                let _ = (decoded.to_string(), serde_json::to_string(&decoded).expect("JSON"));
+            }
         }
         assert_heap_is_bounded();
     });
