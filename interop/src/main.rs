@@ -134,6 +134,9 @@ fn run(arguments: &RunArguments) -> Result<ExitCode, AnyError> {
         return Err("no case has that in its ID or section; see rtmfp-interop list".into());
     }
     write_reports(arguments, &report)?;
+    if report.count(Verdict::NotApplicable) == report.outcomes.len() {
+        return Err(format!("no case applied: {}", report.outcomes[0].expected).into());
+    }
     let unexpected = report.unexpected(&exceptions).count();
     println!(
         "{} passed, {} failed ({} of them known), {} not applicable",

@@ -119,7 +119,13 @@ pub struct Server {
 impl Server {
     /// Starts one and waits until it is ready.
     pub fn start() -> Self {
-        let process = Process::start("rtmfpd", &["--listen", "127.0.0.1:0"]);
+        Self::start_with(|command| command)
+    }
+
+    /// Starts one with what `change` does to its command.
+    pub fn start_with(change: impl FnOnce(&mut Command) -> &mut Command) -> Self {
+        let mut command = Command::new(bin("rtmfpd"));
+        let process = Process::spawn(change(command.args(["--listen", "127.0.0.1:0"])));
         let line = process.line(Duration::from_secs(10)).expect("rtmfpd says that it is ready");
         let words: Vec<&str> = line.split(' ').collect();
         assert_eq!(words[..2], ["rtmfpd", "ready"], "{line}");

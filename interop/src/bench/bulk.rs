@@ -61,7 +61,7 @@ pub struct Figures {
     sessions: u64,
     /// Checksums only.
     bare: bool,
-    wall: f64,
+    wall_seconds: f64,
     megabits_per_second: f64,
     sender: Usage,
     receiver: Usage,
@@ -90,7 +90,7 @@ pub fn run(arguments: &Arguments) -> Result<Figures, AnyError> {
     let begin = Instant::now();
     sender.go()?;
     receiver.line()?;
-    let wall = begin.elapsed().as_secs_f64();
+    let wall_seconds = begin.elapsed().as_secs_f64();
     let sender_usage = Usage::of(sender.pid())?.since(before.0);
     let receiver_usage = Usage::of(receiver.pid())?.since(before.1);
     sender.end()?;
@@ -100,11 +100,12 @@ pub fn run(arguments: &Arguments) -> Result<Figures, AnyError> {
         bytes,
         sessions: arguments.sessions,
         bare: arguments.serve.bare,
-        wall,
-        megabits_per_second: bytes as f64 * 8.0 / wall / 1e6,
+        wall_seconds,
+        megabits_per_second: bytes as f64 * 8.0 / wall_seconds / 1e6,
         sender: sender_usage,
         receiver: receiver_usage,
-        cpu_seconds_per_gigabyte: (sender_usage.cpu + receiver_usage.cpu) / (bytes as f64 / 1e9),
+        cpu_seconds_per_gigabyte: (sender_usage.cpu_seconds + receiver_usage.cpu_seconds)
+            / (bytes as f64 / 1e9),
     })
 }
 

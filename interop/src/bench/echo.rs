@@ -41,7 +41,7 @@ pub struct Figures {
     bench: &'static str,
     bytes_each_way: u64,
     sessions: u64,
-    wall: f64,
+    wall_seconds: f64,
     server: Usage,
     /// Of the one process that received and sent every byte.
     server_cpu_seconds_per_gigabyte: f64,
@@ -74,7 +74,7 @@ pub fn run(arguments: &Arguments) -> Result<Figures, AnyError> {
     for _ in 0..arguments.sessions {
         all_done.recv_timeout(Duration::from_secs(300))?;
     }
-    let wall = begin.elapsed().as_secs_f64();
+    let wall_seconds = begin.elapsed().as_secs_f64();
     let server = measured.usage()?.since(before);
     for (remote, thread) in clients {
         let _ = remote.stop();
@@ -86,9 +86,9 @@ pub fn run(arguments: &Arguments) -> Result<Figures, AnyError> {
         bench: "echo",
         bytes_each_way: bytes,
         sessions: arguments.sessions,
-        wall,
+        wall_seconds,
         server,
-        server_cpu_seconds_per_gigabyte: server.cpu / (bytes as f64 / 1e9),
+        server_cpu_seconds_per_gigabyte: server.cpu_seconds / (bytes as f64 / 1e9),
     })
 }
 

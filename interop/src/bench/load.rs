@@ -65,7 +65,7 @@ pub struct OpenFigures {
     bench: &'static str,
     sessions: usize,
     group: u64,
-    wall: f64,
+    wall_seconds: f64,
     server: Usage,
     sessions_per_cpu_second: f64,
     /// A key pair and an agreement in the same group with the same exponents, in this process.
@@ -110,15 +110,15 @@ pub fn open(arguments: &OpenArguments) -> Result<OpenFigures, AnyError> {
             }
         }
     }
-    let wall = begin.elapsed().as_secs_f64();
+    let wall_seconds = begin.elapsed().as_secs_f64();
     let server = measured.usage()?.since(before);
     measured.end()?;
-    let (rate, bare) = (arguments.sessions as f64 / server.cpu, bare_keyings(group));
+    let (rate, bare) = (arguments.sessions as f64 / server.cpu_seconds, bare_keyings(group));
     Ok(OpenFigures {
         bench: "open",
         sessions: arguments.sessions,
         group: group.number(),
-        wall,
+        wall_seconds,
         server,
         sessions_per_cpu_second: rate,
         bare_keyings_per_cpu_second: bare,
@@ -158,6 +158,7 @@ pub struct IdleArguments {
 pub struct IdleFigures {
     bench: &'static str,
     sessions: usize,
+    wall_seconds: f64,
     before: Usage,
     with_all: Usage,
     bytes_per_session: f64,
@@ -171,6 +172,7 @@ pub struct IdleFigures {
 
 /// Opens sessions and leaves them alone; then some die and others take their place.
 pub fn idle(arguments: &IdleArguments) -> Result<IdleFigures, AnyError> {
+    let begin = Instant::now();
     let measured = Measured::start(&arguments.target)?;
     let died = arguments.sessions * arguments.dying / 100;
     let patient =
@@ -190,14 +192,15 @@ pub fn idle(arguments: &IdleArguments) -> Result<IdleFigures, AnyError> {
     open_all(&mut crowd, arguments.sessions..arguments.sessions + died, measured.address)?;
     let after_replacement = measured.usage()?;
     measured.end()?;
-    let grown = with_all.resident.saturating_sub(before.resident);
+    let grown = with_all.resident_bytes.saturating_sub(before.resident_bytes);
     Ok(IdleFigures {
         bench: "idle",
         sessions: arguments.sessions,
+        wall_seconds: begin.elapsed().as_secs_f64(),
         before,
         with_all,
         bytes_per_session: grown as f64 / arguments.sessions as f64,
-        cpu_in_ten_idle_seconds: later.since(with_all).cpu,
+        cpu_in_ten_idle_seconds: later.since(with_all).cpu_seconds,
         died,
         after_death,
         after_replacement,
@@ -256,7 +259,7 @@ pub struct HelloFigures {
     bench: &'static str,
     sent: u64,
     answered: u64,
-    wall: f64,
+    wall_seconds: f64,
     server: Usage,
     hellos_per_cpu_second: f64,
 }
@@ -287,16 +290,16 @@ pub fn hello(arguments: &HelloArguments) -> Result<HelloFigures, AnyError> {
             Err(_) => expected = 0,
         }
     }
-    let wall = begin.elapsed().as_secs_f64();
+    let wall_seconds = begin.elapsed().as_secs_f64();
     let server = measured.usage()?.since(before);
     measured.end()?;
     Ok(HelloFigures {
         bench: "hello",
         sent,
         answered,
-        wall,
+        wall_seconds,
         server,
-        hellos_per_cpu_second: answered as f64 / server.cpu,
+        hellos_per_cpu_second: answered as f64 / server.cpu_seconds,
     })
 }
 

@@ -13,11 +13,11 @@ use super::AnyError;
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Usage {
     /// Seconds of user and system time.
-    pub cpu: f64,
+    pub cpu_seconds: f64,
     /// Resident memory in bytes.
-    pub resident: u64,
+    pub resident_bytes: u64,
     /// The most it ever was.
-    pub peak: u64,
+    pub peak_bytes: u64,
 }
 
 impl Usage {
@@ -31,15 +31,15 @@ impl Usage {
             line.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()
         };
         Ok(Self {
-            cpu: cpu_seconds(pid)?,
-            resident: kilobytes("VmRSS:").unwrap_or(0) * 1024,
-            peak: kilobytes("VmHWM:").unwrap_or(0) * 1024,
+            cpu_seconds: cpu_seconds(pid)?,
+            resident_bytes: kilobytes("VmRSS:").unwrap_or(0) * 1024,
+            peak_bytes: kilobytes("VmHWM:").unwrap_or(0) * 1024,
         })
     }
 
     /// CPU time since an earlier look; memory as it is now.
     pub fn since(self, earlier: Self) -> Self {
-        Self { cpu: self.cpu - earlier.cpu, ..self }
+        Self { cpu_seconds: self.cpu_seconds - earlier.cpu_seconds, ..self }
     }
 }
 
