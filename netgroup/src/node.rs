@@ -314,6 +314,8 @@ impl Node {
             }
             FlowEvent::Message { flow, data } => self.group.handle_message(now, peer, flow, data),
             FlowEvent::Finished { flow } => self.group.handle_flow_finished(now, peer, flow),
+            // Fragments have numbers of their own.
+            FlowEvent::Gap { .. } => {}
             FlowEvent::Rejected { flow, .. } => {
                 if let Some(channel) = link.channel_of(flow) {
                     self.group.handle_flow_rejected(now, peer, channel);

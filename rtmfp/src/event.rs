@@ -92,6 +92,11 @@ pub enum FlowEvent {
         /// The whole message.
         data: Bytes,
     },
+    /// The sender gave something up: messages are missing before the next one that comes.
+    Gap {
+        /// The far end's number for the flow.
+        flow: u64,
+    },
     /// The far end ended a flow and everything of it was delivered.
     Finished {
         /// The far end's number for it.

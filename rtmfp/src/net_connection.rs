@@ -74,6 +74,8 @@ pub enum StreamEvent {
     },
     /// Audio, video, data, or a command without meaning to us.
     Message(Message),
+    /// Messages are missing before the next one: their time was over before they arrived.
+    Gap,
     /// The far end is done with it, refused it or cannot be reached.
     Ended,
 }

@@ -244,7 +244,7 @@ impl App for Server {
                     self.on_message(now, endpoint, session, flow, &data)
                 }
                 FlowEvent::Finished { flow } => self.on_flow_finished(now, endpoint, session, flow),
-                FlowEvent::Rejected { .. } => {}
+                FlowEvent::Rejected { .. } | FlowEvent::Gap { .. } => {}
             },
         }
     }

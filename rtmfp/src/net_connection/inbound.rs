@@ -41,6 +41,12 @@ impl NetConnection {
             FlowEvent::Message { flow, data } => {
                 self.on_data(now, endpoint, session, *flow, data.clone());
             }
+            FlowEvent::Gap { flow } => {
+                if let Some(stream) = self.inbound.get(&(session, *flow)) {
+                    let event = StreamEvent::Gap;
+                    self.events.push_back(NetEvent::Stream { stream: *stream, event });
+                }
+            }
             FlowEvent::Finished { flow } => self.on_finished(now, endpoint, session, *flow),
             FlowEvent::Rejected { flow, .. } => self.on_rejected(now, session, *flow),
         }

@@ -24,6 +24,18 @@ impl RangeSet {
         self.runs.get(at).is_some_and(|run| run.0 <= number)
     }
 
+    /// Whether a number after `cumulative` and up to `last` is not here.
+    pub fn lacks_after(&self, cumulative: u64, last: u64) -> bool {
+        let mut reached = cumulative;
+        for (first, end) in self.runs() {
+            if first > reached + 1 || reached >= last {
+                break;
+            }
+            reached = reached.max(end);
+        }
+        reached < last
+    }
+
     /// Adds one number. False if it was there.
     pub fn insert(&mut self, number: u64) -> bool {
         let at = self.runs.partition_point(|run| run.1 < number);
@@ -73,6 +85,8 @@ mod tests {
         }
         assert!(!set.insert(4) && set.contains(9) && !set.contains(6));
         assert_eq!(set.runs().collect::<Vec<_>>(), [(3, 5), (8, 9)]);
+        assert!(set.lacks_after(1, 2) && !set.lacks_after(2, 5) && set.lacks_after(2, 6));
+        assert!(!set.lacks_after(6, 6) && !set.lacks_after(7, 9) && set.lacks_after(7, 10));
         assert_eq!(set.advance(1), 1);
         assert_eq!(set.advance(2), 5);
         assert_eq!(set.advance(6), 6);

@@ -121,9 +121,7 @@ impl Receiver {
     ) {
         let Some(flow) = self.flows.get_mut(&id) else { return };
         let (was_open, held) = (flow.is_open(), flow.held());
-        flow.on_fragment(sequence, forward, body, |data| {
-            events.flow(FlowEvent::Message { flow: id, data })
-        });
+        flow.on_fragment(sequence, forward, body, |delivered| events.flow(delivered.event(id)));
         self.held = self.held - held + flow.held();
         if self.held > self.limits.session {
             self.held -= flow.held();
@@ -185,7 +183,7 @@ impl Receiver {
     ) {
         let Some(flow) = self.flows.get_mut(&id) else { return };
         let (was_open, held) = (flow.is_open(), flow.held());
-        flow.suspend(is_suspended, |data| events.flow(FlowEvent::Message { flow: id, data }));
+        flow.suspend(is_suspended, |delivered| events.flow(delivered.event(id)));
         self.held = self.held - held + flow.held();
         if was_open && !flow.is_open() {
             events.flow(FlowEvent::Finished { flow: id });

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use bytes::{Bytes, BytesMut};
 
 use super::ranges::RangeSet;
-use crate::wire::chunk::{FlowException, FragmentControl, NextUserData, put_ack_ranges};
+use crate::{
+    event::FlowEvent,
+    wire::chunk::{FlowException, FragmentControl, NextUserData, put_ack_ranges},
+};
 
 /// RFC 7016 §2.3.13: the unit of advertised windows.
 const BLOCK: usize = 1024;
@@ -65,6 +68,23 @@ enum State {
     Rejected { code: u64 },
 }
 
+/// What comes out of a flow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Delivered {
+    Message(Bytes),
+    /// RFC 7016 §3.6.1.2: the sender gave up something before what comes next.
+    Gap,
+}
+
+impl Delivered {
+    pub fn event(self, flow: u64) -> FlowEvent {
+        match self {
+            Self::Message(data) => FlowEvent::Message { flow, data },
+            Self::Gap => FlowEvent::Gap { flow },
+        }
+    }
+}
+
 /// A flow that the far end sends.
 #[derive(Debug)]
 pub(crate) struct RecvFlow {
@@ -86,6 +106,8 @@ pub(crate) struct RecvFlow {
     /// Next number to look at in original order.
     next_delivery: u64,
     final_sequence: Option<u64>,
+    /// The final fragment carries nothing: its number stands for no message.
+    is_end_empty: bool,
     is_finished: bool,
     advertised: usize,
     packets_since_ack: u8,
@@ -108,6 +130,7 @@ impl RecvFlow {
             expected_size: 0,
             next_delivery: 1,
             final_sequence: None,
+            is_end_empty: false,
             is_finished: false,
             advertised: limits.buffer,
             packets_since_ack: 0,
@@ -125,7 +148,7 @@ impl RecvFlow {
 
     /// Stops delivery, or takes it up again. What arrives meanwhile fills the buffer, and the
     /// window that the sender sees goes to zero.
-    pub fn suspend(&mut self, is_suspended: bool, mut deliver: impl FnMut(Bytes)) {
+    pub fn suspend(&mut self, is_suspended: bool, mut deliver: impl FnMut(Delivered)) {
         self.is_suspended = is_suspended;
         self.ack_due = AckDue::Now;
         if self.state == State::Open {
@@ -179,16 +202,21 @@ impl RecvFlow {
         sequence: u64,
         forward_sequence: u64,
         body: &NextUserData<'_>,
-        mut deliver: impl FnMut(Bytes),
+        mut deliver: impl FnMut(Delivered),
     ) {
         let was_new = !self.knows(sequence);
         self.note_urgency(sequence, forward_sequence, body, was_new);
+        let is_delivered_at_once = self.order == ReceiveOrder::Network && self.state == State::Open;
+        if is_delivered_at_once && self.loses(sequence, forward_sequence, body) {
+            deliver(Delivered::Gap);
+        }
         // What the sender gave up frees room, so it counts even if the fragment finds none.
         self.cumulative = self.beyond.advance(self.cumulative.max(forward_sequence));
         let is_new = !self.knows(sequence);
         if !is_new || self.has_room_for(sequence, body.data.len()) {
             if body.is_final && self.final_sequence.is_none() {
                 self.final_sequence = Some(sequence);
+                self.is_end_empty = body.abandoned;
             }
             if is_new && self.state == State::Open && !body.abandoned {
                 self.accept(sequence, body, &mut deliver);
@@ -220,6 +248,15 @@ impl RecvFlow {
         }
     }
 
+    /// Whether something that the sender gives up here never came. The number of an empty end
+    /// stands for nothing.
+    fn loses(&self, sequence: u64, forward: u64, body: &NextUserData<'_>) -> bool {
+        let is_empty_end = body.abandoned && body.is_final;
+        let gives_up_itself = body.abandoned && !body.is_final && !self.knows(sequence);
+        let last = if is_empty_end { forward.min(sequence - 1) } else { forward };
+        gives_up_itself || self.beyond.lacks_after(self.cumulative, last)
+    }
+
     /// The fragment that closes the first gap is always taken, or the flow could not go on.
     fn has_room_for(&self, sequence: u64, size: usize) -> bool {
         if sequence == self.cumulative + 1 && !self.is_suspended {
@@ -230,11 +267,16 @@ impl RecvFlow {
             && self.buffered + size + FRAGMENT_COST <= self.limits.buffer
     }
 
-    fn accept(&mut self, sequence: u64, body: &NextUserData<'_>, deliver: &mut impl FnMut(Bytes)) {
+    fn accept(
+        &mut self,
+        sequence: u64,
+        body: &NextUserData<'_>,
+        deliver: &mut impl FnMut(Delivered),
+    ) {
         let is_next = sequence == self.next_delivery && self.partial.is_none();
         let is_whole = body.fragment == FragmentControl::Whole;
         if !self.is_suspended && is_whole && (is_next || self.order == ReceiveOrder::Network) {
-            deliver(Bytes::copy_from_slice(body.data));
+            deliver(Delivered::Message(Bytes::copy_from_slice(body.data)));
             if is_next {
                 self.next_delivery += 1;
             }
@@ -261,14 +303,19 @@ impl RecvFlow {
     }
 
     /// Walks the gap-free part: puts messages together, skips what was abandoned.
-    fn deliver_in_order(&mut self, deliver: &mut impl FnMut(Bytes)) {
+    fn deliver_in_order(&mut self, deliver: &mut impl FnMut(Delivered)) {
         while !self.is_suspended && self.next_delivery <= self.cumulative {
             let sequence = self.next_delivery;
             let Some(fragment) = self.buffer.remove(&sequence) else {
                 // Abandoned, or delivered already: jump to what comes next.
                 let next = self.buffer.keys().next().copied().unwrap_or(u64::MAX);
-                self.next_delivery = next.min(self.cumulative + 1);
+                let next = next.min(self.cumulative + 1);
+                let is_end = self.is_end_empty && self.final_sequence == Some(sequence);
+                self.next_delivery = next;
                 self.partial = None;
+                if self.order == ReceiveOrder::Original && !is_end {
+                    deliver(Delivered::Gap);
+                }
                 continue;
             };
             self.next_delivery += 1;
@@ -277,11 +324,16 @@ impl RecvFlow {
         }
     }
 
-    fn assemble(&mut self, control: FragmentControl, data: &[u8], deliver: &mut impl FnMut(Bytes)) {
+    fn assemble(
+        &mut self,
+        control: FragmentControl,
+        data: &[u8],
+        deliver: &mut impl FnMut(Delivered),
+    ) {
         match control {
             FragmentControl::Whole => {
                 self.partial = None;
-                deliver(Bytes::copy_from_slice(data));
+                deliver(Delivered::Message(Bytes::copy_from_slice(data)));
             }
             FragmentControl::Begin => {
                 let mut partial = BytesMut::with_capacity(self.expected_size.max(data.len()));
@@ -298,7 +350,7 @@ impl RecvFlow {
                 if control == FragmentControl::End {
                     let message = self.partial.take().unwrap_or_default();
                     self.expected_size = message.len().min(MAX_EXPECTED);
-                    deliver(message.freeze());
+                    deliver(Delivered::Message(message.freeze()));
                 }
             }
         }

@@ -252,8 +252,15 @@ impl Run {
                 let of_flow = |sent: &&mut Sent| sent.by == index && sent.flow == flow;
                 self.sent.iter_mut().filter(of_flow).for_each(|sent| sent.must_arrive = false);
             }
+            Event::Flow { event: FlowEvent::Gap { flow }, .. } => self.on_gap(index, flow),
             Event::OpenFailed { .. } | Event::AddressChanged { .. } | Event::Wanted { .. } => {}
         }
+    }
+
+    /// Only what had a deadline is ever given up.
+    fn on_gap(&self, to: usize, flow: u64) {
+        let mut of_flow = self.sent.iter().filter(|it| it.by != to && it.flow == flow);
+        assert!(of_flow.any(|sent| !sent.must_arrive), "a gap where nothing was given up");
     }
 
     fn on_message(&mut self, to: usize, flow: u64, data: &Bytes) {

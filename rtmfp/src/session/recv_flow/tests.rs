@@ -13,16 +13,20 @@ const LIMITS: ReceiveLimits = ReceiveLimits { buffer: 8192, message: 4096, sessi
 struct Rig {
     flow: RecvFlow,
     delivered: Vec<Vec<u8>>,
+    gaps: usize,
 }
 
 impl Rig {
     fn new(limits: ReceiveLimits) -> Self {
-        Self { flow: RecvFlow::new(3, limits), delivered: Vec::new() }
+        Self { flow: RecvFlow::new(3, limits), delivered: Vec::new(), gaps: 0 }
     }
 
     fn take(&mut self, sequence: u64, forward: u64, body: NextUserData<'_>) {
-        let delivered = &mut self.delivered;
-        self.flow.on_fragment(sequence, forward, &body, |message| delivered.push(message.to_vec()));
+        let (delivered, gaps) = (&mut self.delivered, &mut self.gaps);
+        self.flow.on_fragment(sequence, forward, &body, |what| match what {
+            Delivered::Message(message) => delivered.push(message.to_vec()),
+            Delivered::Gap => *gaps += 1,
+        });
     }
 }
 
@@ -98,4 +102,34 @@ fn an_endless_message_gets_its_flow_rejected() {
     let mut ack = Vec::new();
     rig.flow.write_ack(&mut ack, 1000);
     assert_eq!(ack[0], 0x5e);
+}
+
+fn given_up(is_final: bool) -> NextUserData<'static> {
+    NextUserData { abandoned: true, is_final, ..whole(b"") }
+}
+
+#[test]
+fn what_the_sender_gave_up_shows_as_a_gap_where_it_was() {
+    let mut rig = Rig::new(ReceiveLimits::default());
+    rig.take(1, 0, whole(b"a"));
+    rig.take(3, 0, whole(b"c"));
+    assert_eq!((rig.delivered.len(), rig.gaps), (1, 0));
+    rig.take(4, 2, whole(b"d"));
+    assert_eq!((rig.delivered.len(), rig.gaps), (3, 1));
+    rig.take(5, 4, given_up(true));
+    assert_eq!((rig.gaps, rig.flow.is_finished()), (1, true), "an empty end is no loss");
+}
+
+#[test]
+fn in_network_order_a_gap_shows_at_once() {
+    let mut rig = Rig::new(ReceiveLimits::default());
+    rig.flow.set_order(ReceiveOrder::Network);
+    rig.take(3, 0, whole(b"c"));
+    rig.take(4, 1, whole(b"d"));
+    assert_eq!((rig.delivered.len(), rig.gaps), (2, 1), "1 is lost, 2 may come");
+    rig.take(2, 1, whole(b"b"));
+    rig.take(5, 4, whole(b"e"));
+    assert_eq!((rig.delivered.len(), rig.gaps), (4, 1));
+    rig.take(6, 5, given_up(false));
+    assert_eq!(rig.gaps, 2);
 }
