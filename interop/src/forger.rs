@@ -8,6 +8,7 @@ use rtmfp::{
     crypto::{
         Certificate, Discriminator, Identity, PacketKeys,
         keying::{InitiatorComponent, KeyingContext},
+        session_id_of,
     },
     wire::{
         Chunk, Chunks, Flags, Mode, PacketHeader, Reader,
@@ -121,6 +122,25 @@ impl Forger {
         while let Some(event) = self.endpoint.poll_event() {
             look(&event);
         }
+    }
+
+    /// What the endpoint has to say to the forger: packets from their flags byte on, under whatever
+    /// key, and the sizes of their datagrams.
+    ///
+    /// # Panics
+    /// If there is no end to it, or a packet does not open.
+    pub fn answers(&mut self) -> Vec<(Vec<u8>, usize)> {
+        let mut packets = Vec::new();
+        while let Some(transmit) = self.endpoint.poll_transmit(self.now, &mut self.buf) {
+            for datagram in self.buf.chunks_mut(transmit.segment_size) {
+                let is_startup = session_id_of(datagram) == Some(0);
+                let keys = if is_startup { &mut self.default } else { &mut self.keys };
+                let size = datagram.len();
+                packets.push((keys.open(datagram).expect("our keys").to_vec(), size));
+            }
+            assert!(packets.len() < MAX_SENT, "it never stops sending");
+        }
+        packets
     }
 
     /// Lets time pass, with all timers that come due.

@@ -335,6 +335,8 @@ impl NetConnection {
         let is_answer = matches!(command.name.as_str(), "_result" | "_error");
         match self.creating.remove(&transaction).filter(|_| is_answer) {
             Some(stream) => self.on_stream_created(now, endpoint, stream, &command),
+            // MonaServer 2 says so to setPeerInfo, which asks for no answer, and uses it all the same.
+            None if is_answer && transaction == 0 => {}
             None if is_answer => {
                 self.events.push_back(NetEvent::Answered { transaction, answer: command });
             }

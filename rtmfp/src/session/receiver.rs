@@ -13,7 +13,7 @@ use super::{
 };
 use crate::event::{EventSink, FlowEvent};
 use crate::wire::{
-    OptionItem, Reader,
+    OptionItem, Options, Reader,
     chunk::{NextUserData, UserData, flow_option},
 };
 
@@ -68,6 +68,9 @@ impl Receiver {
             }
             let flow = self.open(chunk, is_open_send_flow, events);
             self.flows.insert(chunk.flow, flow);
+        } else if chunk.body.options.is_some_and(has_unknown_mandatory) {
+            // RFC 7016 §3.6.3.2: such an option may come at any time.
+            self.refuse(chunk.flow, events);
         }
         self.take(chunk.flow, chunk.sequence, chunk.forward_sequence, &chunk.body, events);
     }
@@ -77,6 +80,13 @@ impl Receiver {
         let Some(sequence) = sequence.checked_add(1) else { return };
         self.last = Some((flow, sequence, forward));
         self.take(flow, sequence, forward, chunk, events);
+    }
+
+    fn refuse(&mut self, id: u64, events: &mut EventSink<'_>) {
+        let Some(flow) = self.flows.get_mut(&id).filter(|flow| flow.is_open()) else { return };
+        self.held -= flow.held();
+        flow.reject(0);
+        events.flow(FlowEvent::Finished { flow: id });
     }
 
     /// RFC 7016 §3.6.3.1: rejected without metadata, with an option we must know and don't, or
@@ -243,4 +253,15 @@ impl Receiver {
             }
         }
     }
+}
+
+/// RFC 7016 §2.3.11.1: an option that the sender insists on, and nobody knows.
+fn has_unknown_mandatory(options: Options<'_>) -> bool {
+    options.into_iter().any(|item| match item {
+        OptionItem::Option(kind, _) => {
+            let is_known = matches!(kind, flow_option::METADATA | flow_option::RETURN_ASSOCIATION);
+            !is_known && kind < flow_option::IGNORABLE_FROM
+        }
+        OptionItem::Marker => false,
+    })
 }

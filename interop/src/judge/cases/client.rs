@@ -266,6 +266,11 @@ cases! {
         session.call(&rtmfp::rtmp::Command::new("noSuchThing", 0.0, Vec::new()));
         session.prove()
     };
+    "client.peer-info-refused", "7425 §5.3.3", "an _error to setPeerInfo, which asked for no answer, does no harm", |context| {
+        let mut session = context.connected()?;
+        session.call(&rtmfp::rtmp::Command::new("_error", 0.0, Vec::new()));
+        session.prove()
+    };
     "client.set-keepalive", "7425 §5.3.4", "SetKeepalive is taken", |context| {
         let mut session = context.connected()?;
         session.send_control(&rtmfp::rtmp::UserControl::SetKeepalive { server: 20_000, peer: 20_000 }.encode());

@@ -177,6 +177,16 @@ cases! {
         put_marker(&mut list);
         rejected(context, &list)
     };
+    "flows.mandatory-option-later", "7016 §3.6.3.2", "an unknown option below 8192 rejects a flow that is open already", |context| {
+        let mut session = context.session()?;
+        send_pieces(&mut session, &[1]);
+        acked_to(&mut session, 1)?;
+        let mut list = Vec::new();
+        put_option(&mut list, 0x1fff, b"?");
+        put_marker(&mut list);
+        session.send_data(&Data { options: &list, ..piece(2) });
+        session.expect_rejection(CONTROL).map(|_| ())
+    };
     "flows.bad-association", "7016 §3.6.3.1", "an answer to a flow that nobody sends is rejected", |context| {
         rejected(context, &options(&FlowMetadata { stream_id: 1, network_order: false }.encode(), Some(777)))
     };
