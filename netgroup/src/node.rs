@@ -155,7 +155,9 @@ impl Node {
             self.reconnect_at = None;
             self.connection =
                 Connection::new(self.url.clone(), self.servers.clone(), self.local.clone());
-            self.connection.open(now, endpoint);
+            if !self.connection.open(now, endpoint) {
+                self.reconnect_at = Some(now + RECONNECT);
+            }
         }
         if self.measure_at <= now {
             self.measure_at = now + MEASURE;
@@ -296,7 +298,7 @@ impl Node {
         session: SessionId,
         event: FlowEvent,
     ) {
-        let Some(link) = self.links.get(&session) else { return };
+        let Some(link) = self.links.get_mut(&session) else { return };
         let peer = link.peer;
         match event {
             FlowEvent::Opened { flow, metadata, association } => {
@@ -318,6 +320,7 @@ impl Node {
             FlowEvent::Gap { .. } => {}
             FlowEvent::Rejected { flow, .. } => {
                 if let Some(channel) = link.channel_of(flow) {
+                    link.channels.remove(&channel);
                     self.group.handle_flow_rejected(now, peer, channel);
                 }
             }
@@ -338,6 +341,10 @@ impl Node {
         match action {
             Action::Connect { peer, addresses } => self.connect(now, endpoint, peer, &addresses),
             Action::Disconnect { peer } => {
+                let opening = self.opening.iter().find(|(_, wanted)| **wanted == peer);
+                if let Some(session) = opening.map(|(session, _)| *session) {
+                    endpoint.cancel_open(session);
+                }
                 if let Some(session) = endpoint.session_with(&peer) {
                     self.links.remove(&session);
                     if let Some(view) = endpoint.session(session) {

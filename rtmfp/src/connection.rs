@@ -111,11 +111,13 @@ impl Connection {
         }
     }
 
-    /// Begins to connect.
-    pub fn open(&mut self, now: Instant, endpoint: &mut Endpoint) {
-        if let Ok(session) = endpoint.open(now, self.url.discriminator(), &self.addresses) {
-            self.state = State::Opening(session);
+    /// Begins to connect. False if the endpoint has no room for another session.
+    pub fn open(&mut self, now: Instant, endpoint: &mut Endpoint) -> bool {
+        match endpoint.open(now, self.url.discriminator(), &self.addresses) {
+            Ok(session) => self.state = State::Opening(session),
+            Err(_) => return false,
         }
+        true
     }
 
     /// Takes in an event; those of other sessions mean nothing to it.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rtmfp::crypto::PeerId;
 
-use super::{Action, Channel, Group, GroupEvent, neighbour::Reports};
+use super::{Channel, Group, GroupEvent, neighbour::Reports};
 use crate::{
     multicast::{Output, Stream, StreamEvent, new_stream_key},
     wire::{Announcement, MediaControl, StreamKey, StreamParameters},
@@ -72,6 +72,7 @@ impl Group {
     }
 
     pub(super) fn tick_streams(&mut self, now: Instant) {
+        self.streams.retain(|_, stream| !stream.is_over(now));
         for key in self.streams.keys().copied().collect::<Vec<_>>() {
             let Some(stream) = self.streams.get_mut(&key) else { continue };
             let (mut out, mut events) = (Vec::new(), Vec::new());
@@ -162,11 +163,14 @@ impl Group {
         let key = announcement.key;
         let is_member = self.neighbours.get(&peer).is_some_and(|neighbour| neighbour.is_member());
         if !is_member || !self.take_stream(now, announcement) {
-            self.actions.push_back(Action::Reject { peer, flow });
+            self.reject(peer, flow);
             return;
         }
         if let Some(neighbour) = self.neighbours.get_mut(&peer) {
-            neighbour.media.entry(key).or_default().control_flow = Some(flow);
+            let link = neighbour.media.entry(key).or_default();
+            link.control_flow = Some(flow);
+            // It refused us once, and wants it now.
+            link.announced &= !std::mem::take(&mut link.is_refused);
         }
         self.announce(peer, &key);
         let mut out = Vec::new();

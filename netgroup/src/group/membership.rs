@@ -86,6 +86,14 @@ impl Group {
         }
     }
 
+    /// Refuses a flow of a neighbour, and forgets it.
+    pub(super) fn reject(&mut self, peer: PeerId, flow: u64) {
+        if let Some(neighbour) = self.neighbours.get_mut(&peer) {
+            neighbour.remove_flow(flow);
+        }
+        self.actions.push_back(Action::Reject { peer, flow });
+    }
+
     /// A neighbour ended a flow.
     pub fn handle_flow_finished(&mut self, now: Instant, peer: PeerId, flow: u64) {
         let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
@@ -150,7 +158,7 @@ impl Group {
         };
         if Join::decode(message).as_ref() != Some(&expected) {
             self.stats.joins_refused += 1;
-            self.actions.push_back(Action::Reject { peer, flow });
+            self.reject(peer, flow);
             return;
         }
         neighbour.control_flow = Some(flow);
@@ -193,8 +201,11 @@ impl Group {
     fn learn(&mut self, now: Instant, peer: PeerId, report: &Report) {
         if let Some(observed) = report.observed.filter(Address::is_connectable)
             && !self.observed.contains(&observed)
-            && self.observed.len() < MAX_OBSERVED
         {
+            // The oldest goes: we may have moved.
+            if self.observed.len() >= MAX_OBSERVED {
+                self.observed.remove(0);
+            }
             self.observed.push(observed);
         }
         self.heard.hear(now, peer, &report.own);

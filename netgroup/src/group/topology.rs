@@ -13,8 +13,8 @@ pub(super) const PERIOD: Duration = Duration::from_secs(10);
 const PROOF_TIMEOUT: Duration = Duration::from_secs(15);
 /// A neighbour is not asked for leave more often.
 const ASK_INTERVAL: Duration = Duration::from_secs(90);
-/// Opening a session takes at most 95 s; after this it is surely over.
-const CONNECT_LIMIT: Duration = Duration::from_secs(100);
+/// Who has not answered by then will not, and others wait for the place.
+const CONNECT_LIMIT: Duration = Duration::from_secs(20);
 /// Sessions being opened at once.
 const MAX_CONNECTING: usize = 16;
 
@@ -31,11 +31,21 @@ impl Group {
     pub(super) fn update_topology(&mut self, now: Instant) {
         let neighbours = &self.neighbours;
         self.heard.expire(now, |peer| neighbours.contains_key(peer));
-        self.connecting.retain(|_, since| now.saturating_duration_since(*since) < CONNECT_LIMIT);
+        self.give_up_connecting(now);
         self.close_unproved(now);
         let best = self.best_neighbours();
         self.connect_to(now, &best);
         self.ask_leave(now, &best);
+    }
+
+    fn give_up_connecting(&mut self, now: Instant) {
+        let is_late = |since: &Instant| now.saturating_duration_since(*since) > CONNECT_LIMIT;
+        let late: Vec<PeerId> =
+            self.connecting.iter().filter(|(_, at)| is_late(at)).map(|(peer, _)| *peer).collect();
+        for peer in late {
+            self.actions.push_back(Action::Disconnect { peer });
+            self.handle_connect_failed(now, &peer);
+        }
     }
 
     fn close_unproved(&mut self, now: Instant) {

@@ -63,16 +63,22 @@ impl Player {
         }
     }
 
-    /// Gives up a gap that is older than `window`, to the next whole message.
-    pub fn skip_expired(&mut self, now: Instant, store: &Store, known: &Known, window: Duration) {
+    /// Gives up a gap that is older than `window`, to the next whole message. Whether there was one.
+    pub fn skip_expired(
+        &mut self,
+        now: Instant,
+        store: &Store,
+        known: &Known,
+        window: Duration,
+    ) -> bool {
         let is_gap = self.next <= known.highest() && !store.has(self.next);
         if !is_gap || (known.age(now, self.next) < window && self.next >= store.first()) {
-            return;
+            return false;
         }
-        if let Some(start) = store.next_start(self.next) {
-            self.lost += start.fragment.id - self.next;
-            self.next = start.fragment.id;
-            self.partial = None;
-        }
+        let Some(start) = store.next_start(self.next) else { return false };
+        self.lost += start.fragment.id - self.next;
+        self.next = start.fragment.id;
+        self.partial = None;
+        true
     }
 }

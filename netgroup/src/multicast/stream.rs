@@ -28,8 +28,14 @@ const RELAY_MARGIN: Duration = Duration::from_secs(2);
 const PUSH_LIMIT: usize = 4;
 /// No stream gets this far.
 const MAX_ID: u64 = 1 << 53;
-/// Further ahead than any stream runs: not believed.
+/// Further ahead than any stream runs: not believed, unless it stood still for so long that we may
+/// have missed all of that.
 const MAX_LEAP: u64 = 1 << 15;
+const STANDSTILL: Duration = Duration::from_secs(15);
+/// How long nothing new must come before a relay is believed that the stream has ended.
+const END_PATIENCE: Duration = Duration::from_secs(3);
+/// How long an ended publication is kept for those who fetch its last fragments.
+const AFTERLIFE: Duration = Duration::from_secs(30);
 
 /// A message of the stream, whole and in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +100,15 @@ struct Neighbour {
     order: u64,
 }
 
+/// Where a stream ends, as somebody said.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    /// One more than its last fragment.
+    at: u64,
+    /// The publisher said so.
+    is_certain: bool,
+}
+
 #[derive(Debug)]
 enum Role {
     Publisher { next: u64 },
@@ -112,10 +127,11 @@ pub(crate) struct Stream {
     next_order: u64,
     plan: PushPlan,
     pulls: Pulls,
-    end: Option<u64>,
+    end: Option<End>,
     has_ended: bool,
     map_turn: usize,
     next_tick: Instant,
+    since: Instant,
     stats: StreamStats,
 }
 
@@ -142,6 +158,7 @@ impl Stream {
             has_ended: false,
             map_turn: 0,
             next_tick: now,
+            since: now,
             stats: StreamStats::default(),
         }
     }
@@ -170,7 +187,15 @@ impl Stream {
 
     /// How long nothing new was heard of it.
     pub fn idle(&self, now: Instant) -> Duration {
-        self.known.age(now, self.known.highest())
+        match self.known.highest() {
+            0 => now.saturating_duration_since(self.since),
+            highest => self.known.age(now, highest),
+        }
+    }
+
+    /// A publication that has ended, and that nobody fetches from any more.
+    pub fn is_over(&self, now: Instant) -> bool {
+        self.is_publisher() && self.end.is_some() && self.idle(now) > AFTERLIFE
     }
 
     pub fn add_neighbour(&mut self, peer: PeerId, out: &mut Vec<Output>) {
@@ -179,7 +204,7 @@ impl Stream {
         self.neighbours.entry(peer).or_insert_with(|| Neighbour { order, ..Neighbour::default() });
         self.send_map(peer, out);
         if let Some(end) = self.end {
-            out.push(Output::Control(peer, MediaControl::End(end)));
+            out.push(Output::Control(peer, MediaControl::End(end.at)));
         }
     }
 
@@ -211,9 +236,13 @@ impl Stream {
     /// Ends the publication.
     pub fn finish(&mut self, out: &mut Vec<Output>) {
         let Role::Publisher { next } = self.role else { return };
-        self.end = Some(next);
-        for peer in self.neighbours.keys() {
-            out.push(Output::Control(*peer, MediaControl::End(next)));
+        self.end = Some(End { at: next, is_certain: true });
+        self.tell_end(None, next, out);
+    }
+
+    fn tell_end(&self, from: Option<PeerId>, at: u64, out: &mut Vec<Output>) {
+        for peer in self.neighbours.keys().filter(|peer| Some(**peer) != from) {
+            out.push(Output::Control(*peer, MediaControl::End(at)));
         }
     }
 
@@ -274,7 +303,7 @@ impl Stream {
             }
             MediaControl::Availability(map) if !is_publisher => {
                 let is_new = map.last > neighbour.map.last;
-                if !is_new || !self.is_plausible(map.last) {
+                if !is_new || !self.takes_note(now, map.last) {
                     return;
                 }
                 self.known.note(now, map.last);
@@ -286,18 +315,59 @@ impl Stream {
                     self.work(now, rng, out, events);
                 }
             }
-            MediaControl::End(id) if !is_publisher => {
-                self.end = Some(id);
-                self.play(now, events);
-            }
+            MediaControl::End(at) if !is_publisher => self.on_end(now, peer, at, out, events),
             MediaControl::Availability(_) | MediaControl::End(_) => {}
         }
     }
 
-    /// Nobody may make us believe that the stream is somewhere far ahead.
-    fn is_plausible(&self, id: u64) -> bool {
+    /// Nobody may make us believe that the stream ends before what is known of it. Relays pass it
+    /// on to those who do not know the publisher.
+    fn on_end(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        at: u64,
+        out: &mut Vec<Output>,
+        events: &mut Vec<StreamEvent>,
+    ) {
+        let is_certain = publisher_of(&self.announcement.key, &peer);
+        let is_settled = self.end.is_some_and(|end| end.is_certain || !is_certain);
+        if is_settled || at > MAX_ID || at <= self.known.highest() {
+            return;
+        }
+        if self.end.is_none_or(|end| end.at != at) {
+            self.tell_end(Some(peer), at, out);
+        }
+        self.end = Some(End { at, is_certain });
+        self.play(now, events);
+    }
+
+    /// Nobody may make us believe that the stream is somewhere far ahead, unless we heard nothing
+    /// for so long that it may well be: then we begin anew.
+    fn takes_note(&mut self, now: Instant, id: u64) -> bool {
         let highest = self.known.highest();
-        id <= MAX_ID && (highest == 0 || id < highest + MAX_LEAP)
+        let is_near = highest == 0 || id < highest + MAX_LEAP;
+        if !is_near && id <= MAX_ID && self.idle(now) > STANDSTILL {
+            self.begin_anew();
+            return true;
+        }
+        let contradicts_end = self.end.is_some_and(|end| id >= end.at);
+        if contradicts_end && is_near {
+            self.end = self.end.filter(|end| end.is_certain);
+        }
+        is_near && id <= MAX_ID
+    }
+
+    fn begin_anew(&mut self) {
+        self.role = Role::Met;
+        self.store = Store::default();
+        self.known = Known::default();
+        self.plan = PushPlan::new();
+        self.pulls = Pulls::default();
+        self.end = None;
+        self.neighbours.values_mut().for_each(|neighbour| {
+            (neighbour.map, neighbour.asked, neighbour.told) = Default::default();
+        });
     }
 
     /// A fragment arrived.
@@ -310,7 +380,7 @@ impl Stream {
         events: &mut Vec<StreamEvent>,
     ) {
         let Some(fragment) = Fragment::decode(&message) else { return };
-        if self.is_publisher() || !self.is_plausible(fragment.id) {
+        if self.is_publisher() || !self.takes_note(now, fragment.id) {
             return;
         }
         let size = message.len() as u64;
@@ -377,3 +447,6 @@ impl Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

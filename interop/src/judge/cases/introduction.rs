@@ -6,7 +6,7 @@ use rtmfp::{
     crypto::{Discriminator, PeerId},
     rtmp::{Command, Value},
     wire::{
-        Address, Chunk,
+        Address, Chunk, Origin,
         chunk::{InitiatorHello, code, put_chunk},
     },
 };
@@ -88,6 +88,10 @@ cases! {
         let mut meeting = Meeting::new(context)?;
         let (redirect, wanted) = (meeting.redirect()?, meeting.peer.probe.address());
         check(names(&redirect, wanted), &wanted.to_string(), redirect.addresses)
+    };
+    "introduction.origin", "7016 §2.1.5", "a Redirect says of its addresses how they were learned, for librtmfp takes those of origin 0 for gone", |context| {
+        let addresses = Meeting::new(context)?.redirect()?.addresses;
+        check(addresses.iter().all(|address| address.origin != Origin::Unknown), "an origin from 1 to 3", &addresses)
     };
     "introduction.reported-address", "7425 §5.3.3", "the Redirect names the addresses of setPeerInfo", |context| {
         let redirect = Meeting::new(context)?.redirect()?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rand::{RngExt, rngs::StdRng};
 use rtmfp::crypto::PeerId;
 
-use super::{Delivery, Output, Role, Stream, StreamEvent};
+use super::{Delivery, END_PATIENCE, End, Output, Role, Stream, StreamEvent};
 use crate::{
     multicast::{
         collect::Collecting,
@@ -39,12 +39,19 @@ impl Stream {
             self.role = Role::Collecting(Collecting::new(now, highest));
         }
         self.play(now, events);
-        if let Role::Playing(player) = &mut self.role {
-            player.skip_expired(now, &self.store, &self.known, self.announcement.parameters.window);
+        while self.skips_gap(now) {
+            self.play(now, events);
         }
-        self.play(now, events);
         self.ask_for_pushes(now, rng, out);
         self.pull_missing(now, rng, out);
+    }
+
+    fn skips_gap(&mut self, now: Instant) -> bool {
+        let window = self.announcement.parameters.window;
+        match &mut self.role {
+            Role::Playing(player) => player.skip_expired(now, &self.store, &self.known, window),
+            _ => false,
+        }
     }
 
     pub(super) fn play(&mut self, now: Instant, events: &mut Vec<StreamEvent>) {
@@ -65,7 +72,9 @@ impl Stream {
             let delivery = Delivery { kind: start.kind, timestamp: start.timestamp, payload };
             events.push(StreamEvent::Message(delivery));
         });
-        if self.end.is_some_and(|end| player.next() >= end) && !self.has_ended {
+        let next = player.next();
+        let is_over = |end: &End| end.is_certain || self.idle(now) > END_PATIENCE;
+        if self.end.filter(is_over).is_some_and(|end| next >= end.at) && !self.has_ended {
             self.has_ended = true;
             events.push(StreamEvent::Ended);
         }
