@@ -12,6 +12,8 @@ use crate::crypto::{Discriminator, PeerId};
 
 /// RFC 7425 §6.1.
 pub const DEFAULT_PORT: u16 = 1935;
+/// It travels in one datagram.
+const MAX_LEN: usize = 1000;
 
 /// Where a server is, and what to ask it for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +28,8 @@ pub struct ServerUrl {
 /// The text is not a server's URL. Blame lies with who typed it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "'{0}' is not an RTMFP URL; write rtmfp://HOST, rtmfp://HOST:PORT or rtmfp://HOST:PORT/KEY, \
-     with #fingerprint= and 64 hex digits behind it to accept no other server"
+    "'{0}' is not an RTMFP URL; write rtmfp://HOST, rtmfp://HOST:PORT or rtmfp://HOST:PORT/KEY \
+     (1,000 bytes at most), with #fingerprint= and 64 hex digits behind it to accept no other server"
 )]
 pub struct UrlError(String);
 
@@ -93,7 +95,7 @@ impl FromStr for ServerUrl {
         };
         let port =
             if port.is_empty() { DEFAULT_PORT } else { port.parse().map_err(|_| error())? };
-        if host.is_empty() || port == 0 {
+        if host.is_empty() || port == 0 || text.len() > MAX_LEN {
             return Err(error());
         }
         Ok(Self {
@@ -139,6 +141,7 @@ mod tests {
             "rtmfp://[::1]x",
             "rtmfp://x#y",
             "rtmfp://x#fingerprint=12",
+            &format!("rtmfp://x/{}", "a".repeat(MAX_LEN)),
         ] {
             assert!(text.parse::<ServerUrl>().is_err(), "{text}");
         }

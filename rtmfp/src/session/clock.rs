@@ -8,7 +8,8 @@ const TICK: Duration = Duration::from_millis(4);
 const ECHO_LIFETIME: Duration = Duration::from_secs(128);
 const INITIAL_ERTO: Duration = Duration::from_secs(3);
 const MIN_ERTO: Duration = Duration::from_millis(250);
-const MAX_ERTO: Duration = Duration::from_secs(10);
+/// How far unanswered transmissions lengthen it; a longer round trip lengthens it further.
+const MAX_BACKED_OFF: Duration = Duration::from_secs(10);
 /// Covers the far end's delayed acknowledgement.
 const DELAYED_ACK_ALLOWANCE: Duration = Duration::from_millis(200);
 const BACKOFF: f64 = std::f64::consts::SQRT_2;
@@ -21,6 +22,8 @@ pub(crate) struct Clock {
     sent_echo: Option<u16>,
     received_echo: Option<u16>,
     smoothed: Option<Smoothed>,
+    /// MRTO: what round trips call for.
+    measured: Duration,
     erto: Duration,
 }
 
@@ -39,6 +42,7 @@ impl Clock {
             sent_echo: None,
             received_echo: None,
             smoothed: None,
+            measured: MIN_ERTO,
             erto: INITIAL_ERTO,
         }
     }
@@ -87,12 +91,9 @@ impl Clock {
             },
         };
         self.smoothed = Some(smoothed);
-        self.erto = self.measured_timeout(smoothed).clamp(MIN_ERTO, MAX_ERTO);
+        self.measured = smoothed.rtt + smoothed.variation * 4 + DELAYED_ACK_ALLOWANCE;
+        self.erto = self.measured.max(MIN_ERTO);
         Some(rtt)
-    }
-
-    fn measured_timeout(&self, smoothed: Smoothed) -> Duration {
-        smoothed.rtt + smoothed.variation * 4 + DELAYED_ACK_ALLOWANCE
     }
 
     /// Smoothed round trip time, once measured.
@@ -105,9 +106,9 @@ impl Clock {
         self.erto
     }
 
-    /// After a timeout with loss.
+    /// After a timeout with loss, or a ping without a reply.
     pub fn back_off(&mut self) {
-        self.erto = self.erto.mul_f64(BACKOFF).min(MAX_ERTO);
+        self.erto = self.erto.mul_f64(BACKOFF).min(MAX_BACKED_OFF).max(self.measured);
     }
 }
 
@@ -146,6 +147,17 @@ mod tests {
         assert_eq!(clock.erto(), Duration::from_millis(500));
         clock.back_off();
         assert!(clock.erto() > Duration::from_millis(700));
+    }
+
+    #[test]
+    fn the_timeout_is_never_below_the_round_trip() {
+        let start = Instant::now();
+        let mut clock = Clock::new(start);
+        let sent = clock.timestamp(start);
+        clock.on_echo(start + Duration::from_secs(20), sent);
+        assert!(clock.erto() > Duration::from_secs(20));
+        clock.back_off();
+        assert!(clock.erto() > Duration::from_secs(20));
     }
 
     #[test]

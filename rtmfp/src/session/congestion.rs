@@ -91,8 +91,6 @@ impl Congestion {
         } else if summary.any_acks && !summary.any_naks && summary.outstanding_before >= self.window
         {
             let increase = self.increase(summary.acked_bytes, critical);
-            // The RFC's example caps this at one SMSS a packet. Receivers that work by batches
-            // acknowledge many packets in one, and would starve slow start.
             self.window = (self.window + increase).max(WINDOW_INITIAL);
         }
     }
@@ -109,7 +107,7 @@ impl Congestion {
     fn increase(&mut self, acked: usize, critical: TimeCritical) -> usize {
         let below_threshold = self.window < self.slow_start_threshold;
         if critical.fast_growth_allowed() {
-            if below_threshold { acked } else { self.avoid(acked, 48, 4800) }
+            if below_threshold { slow_start(acked) } else { self.avoid(acked, 48, 4800) }
         } else if below_threshold && critical.sent_here {
             acked.div_ceil(4)
         } else {
@@ -125,6 +123,12 @@ impl Congestion {
         self.acked_accumulator %= threshold;
         steps * step
     }
+}
+
+/// One SMSS an acknowledgement at most (RFC 5681 §3.1), had two packets each been acknowledged.
+/// Receivers that work by batches acknowledge many packets at once, and would starve slow start.
+fn slow_start(acked: usize) -> usize {
+    acked.min(SMSS * acked.div_ceil(2 * SMSS))
 }
 
 #[cfg(test)]
@@ -147,6 +151,23 @@ mod tests {
         assert_eq!(congestion.window(), WINDOW_INITIAL + 1000);
         congestion.on_packet(acked(1000, 100), TimeCritical::default());
         assert_eq!(congestion.window(), WINDOW_INITIAL + 1000);
+    }
+
+    #[test]
+    fn a_batch_of_acknowledgements_grows_the_window_like_pairs_would() {
+        for (bytes, growth) in [(1000, 1000), (2 * SMSS, SMSS), (20 * SMSS, 10 * SMSS)] {
+            let mut congestion = Congestion::new();
+            congestion.on_packet(acked(bytes, WINDOW_INITIAL), TimeCritical::default());
+            assert_eq!(congestion.window(), WINDOW_INITIAL + growth);
+        }
+    }
+
+    #[test]
+    fn a_window_that_shares_with_time_critical_data_grows_slowly() {
+        let reverse = TimeCritical { reverse_received: true, ..TimeCritical::default() };
+        let mut congestion = Congestion::new();
+        congestion.on_packet(acked(WINDOW_INITIAL, WINDOW_INITIAL), reverse);
+        assert_eq!(congestion.window(), WINDOW_INITIAL + 16 * 24);
     }
 
     #[test]

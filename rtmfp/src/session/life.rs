@@ -96,25 +96,18 @@ impl Life {
     /// The far end sent a close.
     pub fn on_close(&mut self, now: Instant) -> Option<Ending> {
         self.owes_close_ack = true;
-        match self.stage {
-            Stage::Open => {
-                self.stage = Stage::FarClose { until: now + FAR_CLOSE_LINGER };
-                Some(Ending::Lingers(CloseReason::Far))
-            }
-            Stage::NearClose { .. } => {
-                self.stage = Stage::FarClose { until: now + FAR_CLOSE_LINGER };
-                None
-            }
-            Stage::FarClose { .. } => None,
+        if !self.is_open() {
+            return None;
         }
+        self.stage = Stage::FarClose { until: now + FAR_CLOSE_LINGER };
+        Some(Ending::Lingers(CloseReason::Far))
     }
 
     /// The far end acknowledged a close, or closed abruptly.
     pub fn on_close_ack(&mut self) -> Option<Ending> {
         match self.stage {
             Stage::Open => Some(Ending::Gone(CloseReason::Far)),
-            Stage::NearClose { .. } => Some(Ending::Forgotten),
-            Stage::FarClose { .. } => None,
+            Stage::NearClose { .. } | Stage::FarClose { .. } => Some(Ending::Forgotten),
         }
     }
 
@@ -199,8 +192,26 @@ mod tests {
         let mut life = Life::new(start, LIVENESS, false);
         life.close(start);
         assert_eq!(life.on_close(start), None);
-        assert!(life.has_work(start));
-        assert_eq!(life.handle_timeout(start + FAR_CLOSE_LINGER), Some(CloseReason::Near));
+        assert!(life.owes_close_ack);
+        // Our own close goes on until it is acknowledged.
+        assert_eq!(life.next_timeout(), Some(start));
+        assert_eq!(life.on_close_ack(), Some(Ending::Forgotten));
+    }
+
+    #[test]
+    fn a_far_close_lingers_until_it_is_acknowledged_or_time_is_over() {
+        let start = Instant::now();
+        for ends_early in [false, true] {
+            let mut life = Life::new(start, LIVENESS, false);
+            assert_eq!(life.on_close(start), Some(Ending::Lingers(CloseReason::Far)));
+            assert_eq!(life.handle_timeout(start + FAR_CLOSE_LINGER / 2), None);
+            if ends_early {
+                assert_eq!(life.on_close_ack(), Some(Ending::Forgotten));
+            } else {
+                let end = life.handle_timeout(start + FAR_CLOSE_LINGER);
+                assert_eq!(end, Some(CloseReason::Near));
+            }
+        }
     }
 
     #[test]

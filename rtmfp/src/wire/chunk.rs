@@ -165,18 +165,31 @@ impl<'a> Iterator for Chunks<'a> {
     }
 }
 
-/// Appends a chunk whose payload `write` appends; the length is filled in afterwards.
+/// Longest tag or cookie that is read. They travel on in chunks of ours, which must fit a packet.
+/// RFC 7016 sets no limit; known programs send 16 and 100 bytes at most.
+pub const MAX_ECHOED: usize = 512;
+
+/// The rest of a payload if it is short enough to be sent back.
+fn echoed_rest<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {
+    Some(reader.rest()).filter(|rest| rest.len() <= MAX_ECHOED).ok_or(Malformed)
+}
+
+/// Appends a chunk whose payload `write` appends; the length is filled in afterwards. A payload
+/// of more than the 64 KiB that a chunk can hold is taken back.
 pub fn put_chunk(out: &mut Vec<u8>, kind: u8, write: impl FnOnce(&mut Vec<u8>)) {
     out.extend_from_slice(&[kind, 0, 0]);
     let start = out.len();
     write(out);
-    let length = u16::try_from(out.len() - start).expect("chunks are built to fit a packet");
-    out[start - 2..start].copy_from_slice(&length.to_be_bytes());
+    match u16::try_from(out.len() - start) {
+        Ok(length) => out[start - 2..start].copy_from_slice(&length.to_be_bytes()),
+        Err(_) => out.truncate(start - HEADER_LEN),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::{Address, Origin};
 
     #[test]
     fn padding_and_unknown_chunks_do_not_stop_the_rest() {
@@ -186,5 +199,27 @@ mod tests {
         assert_eq!(chunks.next(), Some(Chunk::SessionClose));
         assert_eq!(chunks.next(), None);
         assert_eq!(chunks.malformed, 1);
+    }
+
+    #[test]
+    fn what_no_chunk_can_hold_is_taken_back() {
+        let mut out = vec![7];
+        put_chunk(&mut out, code::PING, |out| out.resize(out.len() + 65_536, 0));
+        assert_eq!(out, [7]);
+        put_chunk(&mut out, code::PING, |out| out.resize(out.len() + 65_535, 0));
+        assert_eq!(out.len(), 1 + HEADER_LEN + 65_535);
+    }
+
+    #[test]
+    fn tags_and_cookies_that_would_not_fit_an_answer_are_malformed() {
+        let long = vec![0x5a; MAX_ECHOED + 1];
+        let address = Address::new("192.0.2.1:5".parse().unwrap(), Origin::Observed);
+        let mut out = Vec::new();
+        InitiatorHello { epd: b"", tag: &long }.put(&mut out);
+        ForwardedHello { epd: b"", reply_address: address, tag: &long }.put(&mut out);
+        ResponderHello { tag: b"", cookie: &long, certificate: b"" }.put(&mut out);
+        CookieChange { old_cookie: b"", new_cookie: &long }.put(&mut out);
+        let mut chunks = Chunks::new(Reader::new(&out));
+        assert_eq!((chunks.next(), chunks.malformed), (None, 4));
     }
 }

@@ -1,6 +1,6 @@
 //! IHello, FIHello and RHello: finding an endpoint. RFC 7016 §2.3.2, §2.3.3, §2.3.4.
 
-use super::{code, put_chunk};
+use super::{MAX_ECHOED, code, echoed_rest, put_chunk};
 use crate::wire::{
     Address,
     reader::{Malformed, Reader, put_bytes_vlu},
@@ -19,7 +19,7 @@ impl<'a> InitiatorHello<'a> {
     /// Decodes a payload.
     pub fn decode(payload: &'a [u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(payload);
-        Ok(Self { epd: reader.bytes_vlu()?, tag: reader.rest() })
+        Ok(Self { epd: reader.bytes_vlu()?, tag: echoed_rest(&mut reader)? })
     }
 
     /// Appends the chunk.
@@ -49,7 +49,7 @@ impl<'a> ForwardedHello<'a> {
         Ok(Self {
             epd: reader.bytes_vlu()?,
             reply_address: Address::read(&mut reader)?,
-            tag: reader.rest(),
+            tag: echoed_rest(&mut reader)?,
         })
     }
 
@@ -78,11 +78,11 @@ impl<'a> ResponderHello<'a> {
     /// Decodes a payload.
     pub fn decode(payload: &'a [u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(payload);
-        Ok(Self {
-            tag: reader.bytes_vlu()?,
-            cookie: reader.bytes_vlu()?,
-            certificate: reader.rest(),
-        })
+        let (tag, cookie) = (reader.bytes_vlu()?, reader.bytes_vlu()?);
+        if cookie.len() > MAX_ECHOED {
+            return Err(Malformed);
+        }
+        Ok(Self { tag, cookie, certificate: reader.rest() })
     }
 
     /// Appends the chunk.

@@ -1,6 +1,6 @@
 //! IIKeying, RIKeying and RHello Cookie Change: agreeing on keys. RFC 7016 §2.3.6 to §2.3.8.
 
-use super::{code, put_chunk};
+use super::{code, echoed_rest, put_chunk};
 use crate::wire::reader::{Malformed, Reader, put_bytes_vlu};
 
 /// IIKeying: the initiator's half of the key agreement.
@@ -105,7 +105,7 @@ impl<'a> CookieChange<'a> {
     /// Decodes a payload.
     pub fn decode(payload: &'a [u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(payload);
-        Ok(Self { old_cookie: reader.bytes_vlu()?, new_cookie: reader.rest() })
+        Ok(Self { old_cookie: reader.bytes_vlu()?, new_cookie: echoed_rest(&mut reader)? })
     }
 
     /// Appends the chunk.
