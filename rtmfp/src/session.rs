@@ -30,7 +30,7 @@ use crate::{
     event::{CloseReason, Elsewhere, EventSink, FlowEvent, ForwardRequest},
     wire::{
         Chunk, Chunks, Flags, Mode, PacketHeader,
-        chunk::{self, EcnReport, ForwardedHello, code, put_chunk},
+        chunk::{self, EcnReport, ForwardedHello, PacketFragment, code, put_chunk},
     },
 };
 use clock::Clock;
@@ -122,6 +122,10 @@ pub(crate) struct Session {
     control: VecDeque<Vec<u8>>,
     life: Life,
     reverse_notified: Option<Instant>,
+    /// Packets that were cut in pieces so far.
+    packets_cut: u64,
+    /// The last packet that was too large went in pieces.
+    sends_pieces: bool,
     pub stats: SessionStats,
 }
 
@@ -149,6 +153,8 @@ impl Session {
             control: VecDeque::new(),
             life: Life::new(now, config.liveness, birth.mode == Mode::Responder),
             reverse_notified: None,
+            packets_cut: 0,
+            sends_pieces: false,
             stats: SessionStats::default(),
         }
     }
@@ -193,7 +199,10 @@ impl Session {
         let (mut end, mut check) = (None, None);
         for chunk in Chunks::new(reader) {
             match chunk {
-                Chunk::SessionClose => end = end.or(self.life.on_close(now)),
+                Chunk::SessionClose => {
+                    end = end.or(self.life.on_close(now));
+                    self.abort_flows();
+                }
                 Chunk::SessionCloseAck => end = end.or(self.life.on_close_ack()),
                 // A session that is closing hears nothing else.
                 _ if !self.is_open() => {}
@@ -216,15 +225,9 @@ impl Session {
                     }
                 }
                 Chunk::PingReply(message) => check = check.or(self.on_ping_reply(message)),
-                Chunk::Ping(message) => {
-                    // A question about an address: perhaps it is ours that has changed.
-                    if !message.is_empty() {
-                        self.delay.reset();
-                    }
-                    self.push_control(|out| {
-                        put_chunk(out, code::PING_REPLY, |out| out.extend_from_slice(message));
-                    });
-                }
+                Chunk::Ping(message) => self.push_control(|out| {
+                    put_chunk(out, code::PING_REPLY, |out| out.extend_from_slice(message));
+                }),
                 Chunk::ForwardedHello(hello) => {
                     on_elsewhere(Elsewhere::Forwarded(ForwardRequest {
                         epd: hello.epd,
@@ -237,6 +240,7 @@ impl Session {
             }
         }
         if summary.any_acks {
+            self.life.on_acknowledged();
             self.mtu.on_progress();
             self.ecn.on_acknowledged();
             self.heed_delay(now, &mut summary);
@@ -348,6 +352,14 @@ impl Session {
     /// Begins an orderly close.
     pub fn close(&mut self, now: Instant) {
         self.life.close(now);
+        self.abort_flows();
+    }
+
+    /// RFC 7016 §3.5.5: flows exist in open sessions only.
+    fn abort_flows(&mut self) {
+        self.sender.abort();
+        self.receiver.abort();
+        self.control.clear();
     }
 
     /// True when [`Self::write_packet`] would write something.
@@ -377,6 +389,25 @@ impl Session {
         let timestamp_echo = self.clock.take_echo(now);
         let header = PacketHeader { flags, timestamp, timestamp_echo };
         let mut packet = PacketBuilder::new(out, &self.keys.packet, self.sender.space(), header);
+        self.write_control(&mut packet);
+        if self.is_open() {
+            self.write_flows(now, &mut packet);
+        }
+        if packet.is_too_large() && self.next_goes_in_pieces() {
+            let plain = packet.take_back();
+            self.push_pieces(&plain);
+            return self.write_packet(now, surroundings, out);
+        }
+        self.life.write(now, &mut packet, &mut self.clock);
+        let finished = packet.finish(&mut self.keys.packet)?;
+        if self.sender.awaits_acks() {
+            self.life.on_unacknowledged(now);
+        }
+        self.count_sent(finished);
+        Some(finished)
+    }
+
+    fn write_control(&mut self, packet: &mut PacketBuilder<'_>) {
         while let Some(chunk) = self.control.front() {
             let fits = packet.chunk(|out| out.extend_from_slice(chunk));
             if !fits && !packet.is_empty() {
@@ -384,27 +415,40 @@ impl Session {
             }
             self.control.pop_front();
         }
-        if self.is_open() {
-            // Before the acknowledgements, which may fill the packet.
-            if self.receiver.owes_acks()
-                && let Some(count) = self.ecn.report()
-                && packet.chunk(|out| EcnReport { count }.put(out))
-            {
-                self.ecn.on_reported();
-            }
-            self.receiver.write_acks(now, &mut packet);
-            if self.sender.write_data(now, &mut packet, &self.clock) && self.ecn.marks_data() {
-                self.ecn.on_marked();
-            }
-            self.sender.write_probes(now, &mut packet);
+    }
+
+    fn write_flows(&mut self, now: Instant, packet: &mut PacketBuilder<'_>) {
+        // Before the acknowledgements, which may fill the packet.
+        if self.receiver.owes_acks()
+            && let Some(count) = self.ecn.report()
+            && packet.chunk(|out| EcnReport { count }.put(out))
+        {
+            self.ecn.on_reported();
         }
-        self.life.write(now, &mut packet, self.clock.erto());
-        let finished = packet.finish(&mut self.keys.packet)?;
-        if self.sender.awaits_acks() {
-            self.life.on_unanswered(now);
+        self.receiver.write_acks(now, packet);
+        if self.sender.write_data(now, packet, &self.clock) && self.ecn.marks_data() {
+            self.ecn.on_marked();
         }
-        self.count_sent(finished);
-        Some(finished)
+        self.sender.write_probes(now, packet, &self.clock);
+    }
+
+    /// RFC 7016 §3.4: a packet that became too large for its path goes in pieces. Every other
+    /// one goes whole all the same, for not everybody puts pieces together (rtmfp-cpp does not).
+    fn next_goes_in_pieces(&mut self) -> bool {
+        self.sends_pieces = !self.sends_pieces;
+        self.sends_pieces
+    }
+
+    fn push_pieces(&mut self, plain: &[u8]) {
+        const HEADER: usize = 16;
+        self.packets_cut += 1;
+        let packet_id = self.packets_cut;
+        let pieces = plain.chunks(self.sender.space() - HEADER);
+        let last = pieces.len() - 1;
+        for (number, bytes) in pieces.enumerate() {
+            let (has_more, number) = (number < last, number as u64);
+            self.push_control(|out| PacketFragment { has_more, packet_id, number, bytes }.put(out));
+        }
     }
 
     fn count_sent(&mut self, packet: Finished) {
@@ -437,7 +481,7 @@ impl Session {
         if was_loss {
             self.delay.reset();
         }
-        if was_loss && self.mtu.on_timeout() {
+        if was_loss && self.mtu.on_timeout(now) {
             self.sender.set_space(chunk_space(&self.keys.packet, self.mtu.confirmed()));
         }
         self.receiver.handle_timeout(now);

@@ -8,12 +8,12 @@ use common::{address, events};
 use interop::{rig::Rig, simnet::Link};
 use rand::{SeedableRng, rngs::StdRng};
 use rtmfp::{
-    Config, Endpoint, Event, FlowEvent, FlowOptions,
+    Config, Endpoint, Event, FlowEvent, FlowOptions, SessionId,
     crypto::{Discriminator, Identity},
 };
 
-/// Sends 200 kB over a path with this MTU; the largest datagram that arrived.
-fn largest_over(mtu: usize, max_datagram: usize) -> usize {
+/// Two peers on a path with this MTU, and a session and a flow of the first; the path is probed.
+fn pair_over(mtu: usize, max_datagram: usize) -> (Rig<Endpoint>, SessionId, u64) {
     let mut rig = Rig::new(3, Link { mtu, ..Link::default() });
     let config = Config { max_datagram, ..Config::default() };
     for seed in [1, 2] {
@@ -26,13 +26,30 @@ fn largest_over(mtu: usize, max_datagram: usize) -> usize {
     rig.run_for(Duration::from_secs(15));
     let far = rig.node(1).peer_id();
     let session = rig.node(0).session_with(&far).expect("a session");
-    let now = rig.now;
     let mut view = rig.node(0).session(session).unwrap();
     let flow = view.open_flow(b"test", None, FlowOptions::default());
-    view.send(now, flow, vec![7; 200_000].into(), None).unwrap();
+    (rig, session, flow)
+}
+
+fn send(rig: &mut Rig<Endpoint>, session: SessionId, flow: u64, message: Vec<u8>) {
+    let now = rig.now;
+    rig.node(0).session(session).unwrap().send(now, flow, message.into(), None).unwrap();
+}
+
+fn messages(rig: &mut Rig<Endpoint>) -> Vec<usize> {
+    let size = |event| match event {
+        Event::Flow { event: FlowEvent::Message { data, .. }, .. } => Some(data.len()),
+        _ => None,
+    };
+    events(rig.node(1)).into_iter().filter_map(size).collect()
+}
+
+/// Sends 200 kB over a path with this MTU; the largest datagram that arrived.
+fn largest_over(mtu: usize, max_datagram: usize) -> usize {
+    let (mut rig, session, flow) = pair_over(mtu, max_datagram);
+    send(&mut rig, session, flow, vec![7; 200_000]);
     rig.run_for(Duration::from_secs(10));
-    let is_whole = |event: Event| matches!(event, Event::Flow { event: FlowEvent::Message { data, .. }, .. } if data.len() == 200_000);
-    assert!(events(rig.node(1)).into_iter().any(is_whole), "mtu {mtu}");
+    assert_eq!(messages(&mut rig), [200_000], "mtu {mtu}");
     rig.network.stats().largest_delivered
 }
 
@@ -42,4 +59,17 @@ fn what_the_path_carries_is_used_and_no_more() {
     assert!((1380..=1400).contains(&largest_over(1420, 9000)));
     assert!(largest_over(1200, 9000) <= 1200);
     assert!(largest_over(1472, 1188) <= 1188, "not unless asked for");
+}
+
+#[test]
+fn what_was_cut_for_a_larger_path_still_gets_through_a_smaller_one() {
+    let (mut rig, session, flow) = pair_over(1472, 9000);
+    send(&mut rig, session, flow, vec![7; 100_000]);
+    rig.run_for(Duration::from_millis(30));
+    rig.network.set_link(Link { mtu: 1200, ..Link::default() });
+    rig.run_for(Duration::from_secs(60));
+    assert_eq!(messages(&mut rig), [100_000]);
+    send(&mut rig, session, flow, vec![7; 10_000]);
+    rig.run_for(Duration::from_secs(5));
+    assert_eq!(messages(&mut rig), [10_000]);
 }

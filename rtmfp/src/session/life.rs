@@ -2,15 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Liveness, packet::PacketBuilder};
+use super::{Liveness, clock::Clock, packet::PacketBuilder};
 use crate::{
     event::CloseReason,
     wire::chunk::{code, put_chunk},
 };
 
+const SHORTEST_PING: Duration = Duration::from_secs(1);
 const CLOSE_REPEAT: Duration = Duration::from_secs(5);
 const NEAR_CLOSE_LIMIT: Duration = Duration::from_secs(90);
 const FAR_CLOSE_LINGER: Duration = Duration::from_secs(19);
+/// Longer silence is not worth promising; rtmfp-cpp pings once an hour.
+const MAX_KEEPALIVE: Duration = Duration::from_secs(3600);
 /// A responder pings a little later, so that the two ends do not ping at once.
 const RESPONDER_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -46,7 +49,10 @@ pub(crate) struct Life {
     liveness: Liveness,
     patience: Duration,
     last_received: Instant,
-    unanswered_since: Option<Instant>,
+    /// Of pings: any packet answers them.
+    pinging_since: Option<Instant>,
+    /// Of data: only acknowledgements answer it, or who never acknowledges would be served for ever.
+    unacknowledged_since: Option<Instant>,
     ping_at: Instant,
     owes_close_ack: bool,
 }
@@ -59,15 +65,18 @@ impl Life {
             liveness,
             patience,
             last_received: now,
-            unanswered_since: None,
-            ping_at: now + liveness.keepalive + patience,
+            pinging_since: None,
+            unacknowledged_since: None,
+            // Who opened the session speaks first; if not, it is asked, for a certificate alone
+            // proves nothing.
+            ping_at: now + if is_responder { patience } else { liveness.keepalive },
             owes_close_ack: false,
         }
     }
 
     pub fn set_liveness(&mut self, liveness: Liveness) {
-        self.liveness = liveness;
-        self.ping_at = self.last_received + liveness.keepalive + self.patience;
+        self.liveness = Liveness { keepalive: liveness.keepalive.min(MAX_KEEPALIVE), ..liveness };
+        self.ping_at = self.last_received + self.liveness.keepalive + self.patience;
     }
 
     pub fn is_open(&self) -> bool {
@@ -77,13 +86,22 @@ impl Life {
     /// Any verified packet is a sign of life.
     pub fn on_received(&mut self, now: Instant) {
         self.last_received = now;
-        self.unanswered_since = None;
+        self.pinging_since = None;
         self.ping_at = now + self.liveness.keepalive + self.patience;
     }
 
-    /// Something was sent that the far end should answer.
-    pub fn on_unanswered(&mut self, now: Instant) {
-        self.unanswered_since.get_or_insert(now);
+    /// Data was sent that the far end should acknowledge.
+    pub fn on_unacknowledged(&mut self, now: Instant) {
+        self.unacknowledged_since.get_or_insert(now);
+    }
+
+    /// The far end acknowledges what it gets.
+    pub fn on_acknowledged(&mut self) {
+        self.unacknowledged_since = None;
+    }
+
+    fn silent_since(&self) -> Option<Instant> {
+        self.pinging_since.into_iter().chain(self.unacknowledged_since).min()
     }
 
     /// Begins to close from our side.
@@ -121,10 +139,14 @@ impl Life {
     }
 
     /// Writes ping, close or its acknowledgement, as due.
-    pub fn write(&mut self, now: Instant, packet: &mut PacketBuilder<'_>, erto: Duration) {
+    pub fn write(&mut self, now: Instant, packet: &mut PacketBuilder<'_>, clock: &mut Clock) {
         if self.ping_is_due(now) && packet.chunk(|out| put_chunk(out, code::PING, |_| ())) {
-            self.ping_at = now + erto.max(Duration::from_secs(1));
-            self.on_unanswered(now);
+            // RFC 7016 §3.5.4.1: no reply to the last one.
+            if self.pinging_since.is_some() {
+                clock.back_off();
+            }
+            self.ping_at = now + clock.erto().max(SHORTEST_PING);
+            self.pinging_since.get_or_insert(now);
         }
         if let Stage::NearClose { next, .. } = &mut self.stage
             && *next <= now
@@ -141,7 +163,7 @@ impl Life {
 
     pub fn next_timeout(&self) -> Option<Instant> {
         Some(match self.stage {
-            Stage::Open => match self.unanswered_since {
+            Stage::Open => match self.silent_since() {
                 Some(since) => self.ping_at.min(since + self.liveness.give_up),
                 None => self.ping_at,
             },
@@ -155,7 +177,7 @@ impl Life {
         match self.stage {
             Stage::Open => {
                 let is_dead =
-                    self.unanswered_since.is_some_and(|since| since + self.liveness.give_up <= now);
+                    self.silent_since().is_some_and(|since| since + self.liveness.give_up <= now);
                 is_dead.then_some(CloseReason::TimedOut)
             }
             Stage::NearClose { until, .. } | Stage::FarClose { until } => {
@@ -178,12 +200,25 @@ mod tests {
         let mut life = Life::new(start, LIVENESS, false);
         let ping = start + Duration::from_secs(10);
         assert!(!life.has_work(start) && life.has_work(ping));
-        life.on_unanswered(ping);
+        life.pinging_since = Some(ping);
         assert_eq!(life.handle_timeout(start + Duration::from_secs(29)), None);
         assert_eq!(
             life.handle_timeout(start + Duration::from_secs(30)),
             Some(CloseReason::TimedOut)
         );
+    }
+
+    #[test]
+    fn data_that_is_never_acknowledged_ends_the_session_whatever_else_comes() {
+        let start = Instant::now();
+        let mut life = Life::new(start, LIVENESS, false);
+        life.on_unacknowledged(start);
+        life.on_acknowledged();
+        life.on_unacknowledged(start + Duration::from_secs(1));
+        life.on_received(start + Duration::from_secs(20));
+        assert_eq!(life.handle_timeout(start + Duration::from_secs(20)), None);
+        let end = life.handle_timeout(start + Duration::from_secs(21));
+        assert_eq!(end, Some(CloseReason::TimedOut));
     }
 
     #[test]

@@ -7,6 +7,10 @@ use super::packet::DEFAULT_DATAGRAM;
 /// Sizes worth trying, largest first: Ethernet with IPv4 and IPv6, tunnels, IPv6's minimum.
 const SIZES: [usize; 4] = [1472, 1452, 1400, 1232];
 const TRIES: u8 = 3;
+/// Below this a flow's options would leave no room for its data.
+const SMALLEST: usize = 700;
+/// After the path shrank, until larger sizes are tried again (RFC 4821 §7.6.2).
+const RAISE_AFTER: Duration = Duration::from_secs(600);
 /// Marks a Ping of ours as a size probe; the size follows.
 const MARK: u8 = b'P';
 
@@ -32,6 +36,7 @@ pub(crate) struct PathMtu {
 impl PathMtu {
     /// Probes up to `wanted`, if that is more than any path carries.
     pub fn new(now: Instant, wanted: usize) -> Self {
+        let wanted = wanted.max(SMALLEST);
         let confirmed = wanted.min(DEFAULT_DATAGRAM);
         let mut mtu = Self { wanted, confirmed, probe: None, timeouts: 0 };
         mtu.begin(now);
@@ -90,12 +95,13 @@ impl PathMtu {
     }
 
     /// All that was in flight is lost. True if the path must have shrunk.
-    pub fn on_timeout(&mut self) -> bool {
+    pub fn on_timeout(&mut self, now: Instant) -> bool {
         const SUSPICIOUS: u8 = 2;
         self.timeouts = self.timeouts.saturating_add(1);
         let has_shrunk = self.timeouts >= SUSPICIOUS && self.confirmed > DEFAULT_DATAGRAM;
         if has_shrunk {
             self.confirmed = DEFAULT_DATAGRAM;
+            self.begin(now + RAISE_AFTER);
         }
         has_shrunk
     }
@@ -116,7 +122,8 @@ mod tests {
     fn the_default_size_is_not_probed() {
         let start = Instant::now();
         assert_eq!(PathMtu::new(start, DEFAULT_DATAGRAM).next_timeout(), None);
-        assert_eq!(PathMtu::new(start, 600).confirmed(), 600);
+        assert_eq!(PathMtu::new(start, 800).confirmed(), 800);
+        assert_eq!(PathMtu::new(start, 0).confirmed(), SMALLEST);
     }
 
     #[test]
@@ -131,8 +138,9 @@ mod tests {
         assert!(!mtu.on_reply(&PathMtu::message(1472)));
         assert!(mtu.on_reply(&PathMtu::message(1400)));
         assert_eq!((mtu.confirmed(), mtu.next_timeout()), (1400, None));
-        assert!(!mtu.on_timeout() && mtu.on_timeout());
+        assert!(!mtu.on_timeout(now) && mtu.on_timeout(now));
         assert_eq!(mtu.confirmed(), DEFAULT_DATAGRAM);
+        assert_eq!(mtu.next_timeout(), Some(now + RAISE_AFTER));
     }
 
     #[test]

@@ -79,6 +79,18 @@ impl<'a> PacketBuilder<'a> {
         fits
     }
 
+    /// It holds a fragment that was cut for a larger packet.
+    pub fn is_too_large(&self) -> bool {
+        self.out.len() > self.limit()
+    }
+
+    /// Takes the packet back; what it was, from its flags byte on.
+    pub fn take_back(self) -> Vec<u8> {
+        let plain = self.out.split_off(self.header_at);
+        self.out.truncate(self.begun.start);
+        plain
+    }
+
     /// Finishes the packet, or takes it back if nothing was written. It is still to be sealed.
     pub fn finish(self, keys: &mut PacketKeys) -> Option<Finished> {
         if self.is_empty() {

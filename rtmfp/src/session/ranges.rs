@@ -56,6 +56,32 @@ impl RangeSet {
         true
     }
 
+    /// The numbers from `first` to `last` that are not here, as runs.
+    pub fn missing(&self, first: u64, last: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let at = self.runs.partition_point(|run| run.1 < first);
+        let mut from = first;
+        let known = self.runs[at..].iter().copied().chain([(u64::MAX, u64::MAX)]);
+        known.map_while(move |run| {
+            let gap = (from, last.min(run.0 - 1));
+            let has_more = from <= last;
+            from = run.1.saturating_add(1);
+            has_more.then_some(gap)
+        })
+        .filter(|gap| gap.0 <= gap.1)
+    }
+
+    /// Adds the numbers from `first` to `last`.
+    pub fn insert_run(&mut self, first: u64, last: u64) {
+        let from = self.runs.partition_point(|run| run.1.saturating_add(1) < first);
+        let to = self.runs.partition_point(|run| run.0 <= last.saturating_add(1));
+        let touched = &self.runs[from..to.max(from)];
+        let joined = (
+            touched.first().map_or(first, |run| run.0.min(first)),
+            touched.last().map_or(last, |run| run.1.max(last)),
+        );
+        self.runs.splice(from..to.max(from), [joined]);
+    }
+
     /// Everything from 1 on is known to `cumulative`: drops what that covers and returns how
     /// far the known numbers reach without a gap.
     pub fn advance(&mut self, cumulative: u64) -> u64 {
@@ -76,6 +102,23 @@ impl RangeSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_missing_is_found_between_runs() {
+        let mut set = RangeSet::default();
+        set.insert_run(5, 7);
+        set.insert_run(12, 12);
+        let missing = |set: &RangeSet, first, last| set.missing(first, last).collect::<Vec<_>>();
+        assert_eq!(missing(&set, 1, 20), [(1, 4), (8, 11), (13, 20)]);
+        assert_eq!(missing(&set, 6, 9), [(8, 9)]);
+        assert_eq!(missing(&set, 5, 7), []);
+        assert_eq!(missing(&set, 13, 13), [(13, 13)]);
+        set.insert_run(8, 10);
+        set.insert_run(1, 2);
+        assert_eq!(set.runs().collect::<Vec<_>>(), [(1, 2), (5, 10), (12, 12)]);
+        set.insert_run(2, 30);
+        assert_eq!(set.runs().collect::<Vec<_>>(), [(1, 30)]);
+    }
 
     #[test]
     fn runs_join_and_advance() {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    ops::Bound::{Excluded, Included, Unbounded},
     time::{Duration, Instant},
 };
 
@@ -23,6 +24,14 @@ const DELAYED_ACK: Duration = Duration::from_millis(200);
 const LINGER: Duration = Duration::from_secs(120);
 /// Flows of one session, lingering ones included; further ones are not acknowledged.
 const MAX_FLOWS: usize = 1024;
+/// Separate runs of sequence numbers that all flows together remember beyond their gap-free
+/// parts, and how many of them one flow may have, at most and at least.
+const MAX_RUNS: usize = 8192;
+const MAX_RUNS_A_FLOW: usize = 512;
+const MIN_RUNS_A_FLOW: usize = 8;
+/// When a packet cannot hold all acknowledgements that are owed, the rest waits a little: whoever
+/// asks for many must not get a packet full for each question.
+const NEXT_ACKS: Duration = Duration::from_millis(5);
 /// RFC 7016 §2.3.11.1.1: metadata longer than this gets its flow rejected.
 const MAX_METADATA: usize = 512;
 
@@ -36,6 +45,10 @@ pub(crate) struct Receiver {
     held: usize,
     limits: ReceiveLimits,
     ack_at: Option<Instant>,
+    /// Packets with data since acknowledgements were last sent.
+    packets_since_ack: u8,
+    /// Where the next packet of acknowledgements goes on.
+    next_to_ack: u64,
     /// The flow and number of the last fragment in this packet, for Next User Data.
     last: Option<(u64, u64, u64)>,
     touched: Vec<u64>,
@@ -49,9 +62,16 @@ impl Receiver {
             held: 0,
             limits,
             ack_at: None,
+            packets_since_ack: 0,
+            next_to_ack: 0,
             last: None,
             touched: Vec::new(),
         }
+    }
+
+    /// The session is closing: nothing more is delivered or acknowledged.
+    pub fn abort(&mut self) {
+        *self = Self::new(self.limits);
     }
 
     pub fn on_user_data(
@@ -79,6 +99,9 @@ impl Receiver {
         let Some((flow, sequence, forward)) = self.last else { return };
         let Some(sequence) = sequence.checked_add(1) else { return };
         self.last = Some((flow, sequence, forward));
+        if chunk.options.is_some_and(has_unknown_mandatory) {
+            self.refuse(flow, events);
+        }
         self.take(flow, sequence, forward, chunk, events);
     }
 
@@ -129,9 +152,12 @@ impl Receiver {
         body: &NextUserData<'_>,
         events: &mut EventSink<'_>,
     ) {
+        let max_runs = (MAX_RUNS / self.flows.len().max(1)).clamp(MIN_RUNS_A_FLOW, MAX_RUNS_A_FLOW);
         let Some(flow) = self.flows.get_mut(&id) else { return };
         let (was_open, held) = (flow.is_open(), flow.held());
-        flow.on_fragment(sequence, forward, body, |delivered| events.flow(delivered.event(id)));
+        flow.on_fragment(sequence, forward, body, max_runs, |delivered| {
+            events.flow(delivered.event(id));
+        });
         self.held = self.held - held + flow.held();
         if self.held > self.limits.session {
             self.held -= flow.held();
@@ -154,10 +180,16 @@ impl Receiver {
     /// After all chunks of a packet: decides when acknowledgements are due.
     pub fn on_packet_end(&mut self, now: Instant) {
         self.last = None;
+        if self.touched.is_empty() {
+            return;
+        }
+        // RFC 7016 §3.6.3.4.1: every second packet in the session, whichever flows it is about.
+        self.packets_since_ack = self.packets_since_ack.saturating_add(1);
+        let is_second = self.packets_since_ack >= 2;
         let mut due = AckDue::Nothing;
         for id in self.touched.drain(..) {
             let Some(flow) = self.flows.get_mut(&id) else { continue };
-            flow.on_packet_end();
+            flow.on_packet_end(is_second);
             due = due.max(flow.ack_due());
             if flow.is_finished() && !self.lingering.iter().any(|(_, other)| *other == id) {
                 self.lingering.push_back((now + LINGER, id));
@@ -227,15 +259,21 @@ impl Receiver {
             return;
         }
         self.ack_at = None;
-        for flow in self.flows.values_mut().filter(|flow| flow.ack_due() > AckDue::Nothing) {
-            const SHORTEST: usize = 48;
-            if packet.room() < SHORTEST {
-                // The rest goes into the next packet, at once.
-                self.ack_at = Some(now);
-                return;
+        self.packets_since_ack = 0;
+        // Those that found no room last time come first.
+        let first = self.next_to_ack;
+        for ids in [(Included(first), Unbounded), (Unbounded, Excluded(first))] {
+            let owed = |(_, flow): &(_, &mut RecvFlow)| flow.ack_due() > AckDue::Nothing;
+            for (id, flow) in self.flows.range_mut(ids).filter(owed) {
+                const SHORTEST: usize = 48;
+                if packet.room() < SHORTEST {
+                    self.next_to_ack = *id;
+                    self.ack_at = Some(now + NEXT_ACKS);
+                    return;
+                }
+                let limit = packet.room() - 16;
+                flow.write_ack(packet.out(), limit);
             }
-            let limit = packet.room() - 16;
-            flow.write_ack(packet.out(), limit);
         }
     }
 
@@ -249,7 +287,11 @@ impl Receiver {
             // One that is suspended still has messages for the application.
             match self.flows.get(&flow) {
                 Some(flow) if flow.is_open() => self.lingering.push_back((now + LINGER, flow.id())),
-                _ => drop(self.flows.remove(&flow)),
+                Some(ended) => {
+                    self.held -= ended.held();
+                    self.flows.remove(&flow);
+                }
+                None => {}
             }
         }
     }

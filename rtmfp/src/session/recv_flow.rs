@@ -14,8 +14,6 @@ use crate::{
 const BLOCK: usize = 1024;
 /// How far ahead of the gap-free part a fragment may be; more is not acknowledged.
 const MAX_AHEAD: u64 = 1 << 16;
-/// Separate runs remembered beyond the gap-free part.
-const MAX_RUNS: usize = 512;
 /// Room made for a message before it is here.
 const MAX_EXPECTED: usize = 64 << 10;
 /// Bookkeeping counted for each buffered fragment, so that empty ones are not free.
@@ -26,7 +24,7 @@ const FRAGMENT_COST: usize = 64;
 pub enum ReceiveOrder {
     /// As the sender queued them.
     Original,
-    /// As they become complete.
+    /// As they become complete; those of several fragments once nothing before them is missing.
     Network,
 }
 
@@ -110,7 +108,6 @@ pub(crate) struct RecvFlow {
     is_end_empty: bool,
     is_finished: bool,
     advertised: usize,
-    packets_since_ack: u8,
     ack_due: AckDue,
 }
 
@@ -133,7 +130,6 @@ impl RecvFlow {
             is_end_empty: false,
             is_finished: false,
             advertised: limits.buffer,
-            packets_since_ack: 0,
             ack_due: AckDue::Now,
         }
     }
@@ -163,7 +159,7 @@ impl RecvFlow {
 
     /// Bytes that it holds.
     pub fn held(&self) -> usize {
-        self.buffered + self.partial.as_ref().map_or(0, BytesMut::len)
+        self.buffered + self.partial.as_ref().map_or(0, BytesMut::capacity)
     }
 
     /// Every fragment to the final one is accounted for.
@@ -184,26 +180,38 @@ impl RecvFlow {
         self.ack_due = AckDue::Now;
     }
 
+    /// A packet with data of this flow has been taken in; the session saw two of those, of any
+    /// flows, since it last acknowledged.
+    pub fn on_packet_end(&mut self, is_second: bool) {
+        let is_full = self.state == State::Open && self.free() < BLOCK;
+        let due = if is_second || is_full { AckDue::Now } else { AckDue::Soon };
+        self.ack_due = self.ack_due.max(due);
+    }
+
+    fn free(&self) -> usize {
+        self.limits.buffer.saturating_sub(self.buffered)
+    }
+
     /// An acknowledgement was asked for.
     pub fn on_probe(&mut self) {
         self.ack_due = AckDue::Now;
     }
 
-    /// Once for each packet that held data of this flow, after its chunks.
-    pub fn on_packet_end(&mut self) {
-        self.packets_since_ack = self.packets_since_ack.saturating_add(1);
-        let due = if self.packets_since_ack >= 2 { AckDue::Now } else { AckDue::Soon };
-        self.ack_due = self.ack_due.max(due);
-    }
-
-    /// Takes in a fragment; complete messages go to `deliver`.
+    /// Takes in a fragment; complete messages go to `deliver`. Beyond the gap-free part `max_runs`
+    /// separate runs are remembered.
     pub fn on_fragment(
         &mut self,
         sequence: u64,
         forward_sequence: u64,
         body: &NextUserData<'_>,
+        max_runs: usize,
         mut deliver: impl FnMut(Delivered),
     ) {
+        // Nothing comes behind the end.
+        if self.final_sequence.is_some_and(|last| sequence > last) {
+            self.ack_due = AckDue::Now;
+            return;
+        }
         let was_new = !self.knows(sequence);
         self.note_urgency(sequence, forward_sequence, body, was_new);
         let is_delivered_at_once = self.order == ReceiveOrder::Network && self.state == State::Open;
@@ -213,7 +221,7 @@ impl RecvFlow {
         // What the sender gave up frees room, so it counts even if the fragment finds none.
         self.cumulative = self.beyond.advance(self.cumulative.max(forward_sequence));
         let is_new = !self.knows(sequence);
-        if !is_new || self.has_room_for(sequence, body.data.len()) {
+        if !is_new || self.has_room_for(sequence, body.data.len(), max_runs) {
             if body.is_final && self.final_sequence.is_none() {
                 self.final_sequence = Some(sequence);
                 self.is_end_empty = body.abandoned;
@@ -258,12 +266,12 @@ impl RecvFlow {
     }
 
     /// The fragment that closes the first gap is always taken, or the flow could not go on.
-    fn has_room_for(&self, sequence: u64, size: usize) -> bool {
+    fn has_room_for(&self, sequence: u64, size: usize, max_runs: usize) -> bool {
         if sequence == self.cumulative + 1 && !self.is_suspended {
             return true;
         }
         sequence - self.cumulative <= MAX_AHEAD
-            && self.beyond.len() < MAX_RUNS
+            && self.beyond.len() < max_runs
             && self.buffered + size + FRAGMENT_COST <= self.limits.buffer
     }
 
@@ -304,7 +312,10 @@ impl RecvFlow {
 
     /// Walks the gap-free part: puts messages together, skips what was abandoned.
     fn deliver_in_order(&mut self, deliver: &mut impl FnMut(Delivered)) {
-        while !self.is_suspended && self.next_delivery <= self.cumulative {
+        while self.state == State::Open
+            && !self.is_suspended
+            && self.next_delivery <= self.cumulative
+        {
             let sequence = self.next_delivery;
             let Some(fragment) = self.buffer.remove(&sequence) else {
                 // Abandoned, or delivered already: jump to what comes next.
@@ -320,7 +331,12 @@ impl RecvFlow {
             };
             self.next_delivery += 1;
             self.buffered -= fragment.data.len() + FRAGMENT_COST;
-            self.assemble(fragment.control, &fragment.data, deliver);
+            if fragment.control == FragmentControl::Whole {
+                self.partial = None;
+                deliver(Delivered::Message(fragment.data));
+            } else {
+                self.assemble(fragment.control, &fragment.data, deliver);
+            }
         }
     }
 
@@ -363,17 +379,16 @@ impl RecvFlow {
         }
         // RFC 7016 §3.6.3.5: at least one block, or the sender could never fill the gap.
         let least = if self.is_suspended { 0 } else { BLOCK };
-        let free = self.limits.buffer.saturating_sub(self.buffered).max(least);
-        self.advertised = free;
+        let blocks = self.free().max(least).div_ceil(BLOCK);
+        self.advertised = blocks * BLOCK;
         put_ack_ranges(
             out,
             self.id,
-            (free / BLOCK) as u64,
+            blocks as u64,
             self.cumulative,
             self.beyond.runs(),
             limit,
         );
-        self.packets_since_ack = 0;
         self.ack_due = AckDue::Nothing;
     }
 }

@@ -2,11 +2,12 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 
+use super::ranges::RangeSet;
 use crate::wire::{
     chunk::{DataAck, FragmentControl, UserDataHeader, flow_option, put_next_user_data_header},
     put_marker, put_option, put_vlu,
@@ -16,6 +17,11 @@ use crate::wire::{
 const INITIAL_FAR_WINDOW: u64 = 65_536;
 /// RFC 7016 §3.6.2.5.
 const NAKS_FOR_LOSS: u8 = 3;
+/// RFC 7016 §3.6.2.9.1.
+const FIRST_PROBE: Duration = Duration::from_secs(1);
+const MAX_PROBE: Duration = Duration::from_secs(60);
+/// Fragments kept behind one that is not acknowledged; nothing new is sent beyond.
+const MAX_SPAN: u64 = 1 << 16;
 /// The longest header a User Data chunk has in practice, options apart.
 pub(crate) const MAX_DATA_HEADER: usize = 24;
 
@@ -78,6 +84,24 @@ pub(crate) enum NakOutcome {
     Lost(usize),
 }
 
+/// When a suspended flow asks for its window.
+#[derive(Debug, Clone, Copy)]
+struct Probe {
+    at: Instant,
+    interval: Duration,
+}
+
+/// Where in a packet a fragment goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It is the first of its flow there.
+    First,
+    /// The chunk before it is the fragment before it.
+    Next,
+    /// Another fragment of its flow is there.
+    Behind,
+}
+
 /// What an acknowledgement freed.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Acked {
@@ -98,6 +122,8 @@ pub(crate) struct SendFlow {
     /// First number never sent.
     next_unsent: u64,
     lost: BTreeSet<u64>,
+    /// What is acknowledged behind the front.
+    acked: RangeSet,
     final_sequence: Option<u64>,
     far_window: u64,
     /// The receiver has all up to here, or knows that it will not come.
@@ -105,6 +131,7 @@ pub(crate) struct SendFlow {
     outstanding: u64,
     buffered: usize,
     rejected: bool,
+    probe: Option<Probe>,
 }
 
 impl SendFlow {
@@ -126,12 +153,14 @@ impl SendFlow {
             head: 1,
             next_unsent: 1,
             lost: BTreeSet::new(),
+            acked: RangeSet::default(),
             final_sequence: None,
             far_window: INITIAL_FAR_WINDOW,
             far_cumulative: 0,
             outstanding: 0,
             buffered: 0,
             rejected: false,
+            probe: None,
         }
     }
 
@@ -200,12 +229,33 @@ impl SendFlow {
         self.final_sequence.is_some() && self.queue.is_empty()
     }
 
-    /// The receiver takes nothing and nothing is on its way: time to probe.
+    /// RFC 7016 §3.6.2.9.1: the receiver takes nothing, though there is something for it.
     pub fn is_suspended(&self) -> bool {
-        !self.rejected
-            && self.far_window <= self.outstanding
-            && self.outstanding == 0
-            && !self.queue.is_empty()
+        !self.rejected && self.far_window == 0 && !self.queue.is_empty()
+    }
+
+    /// To be called whenever the queue or the far end's window may have changed.
+    pub fn schedule_probe(&mut self, now: Instant, erto: Duration) {
+        if !self.is_suspended() {
+            self.probe = None;
+        } else if self.probe.is_none() {
+            let interval = FIRST_PROBE.max(erto);
+            self.probe = Some(Probe { at: now + FIRST_PROBE, interval });
+        }
+    }
+
+    /// When a Buffer Probe is due.
+    pub fn probe_at(&self) -> Option<Instant> {
+        self.probe.map(|probe| probe.at)
+    }
+
+    /// A Buffer Probe was sent; the next one waits longer.
+    pub fn on_probed(&mut self, now: Instant, erto: Duration) {
+        if let Some(probe) = &mut self.probe {
+            let longer = probe.interval.mul_f64(std::f64::consts::SQRT_2);
+            probe.interval = longer.min(MAX_PROBE.max(erto));
+            probe.at = now + probe.interval;
+        }
     }
 
     /// RFC 7016 §3.6.2.11: an unsent last entry becomes final, else an empty one is added.
@@ -213,7 +263,10 @@ impl SendFlow {
         if self.final_sequence.is_some() {
             return;
         }
-        if self.end() == self.next_unsent || self.queue.back().is_none_or(|tail| tail.abandoned) {
+        // One that may expire must not be the end: its receiver could not tell its loss from an
+        // empty end.
+        let ends_with = |tail: &Entry| !tail.abandoned && tail.deadline.is_none();
+        if self.end() == self.next_unsent || !self.queue.back().is_some_and(ends_with) {
             self.push(Bytes::new(), FragmentControl::Whole, None, true);
         }
         self.final_sequence = Some(self.end() - 1);
@@ -274,6 +327,7 @@ impl SendFlow {
             self.queue.pop_front();
             self.head += 1;
         }
+        self.acked.advance(self.head - 1);
         self.next_unsent = self.next_unsent.max(self.head);
     }
 
@@ -284,6 +338,7 @@ impl SendFlow {
             last.abandoned = true;
             last.delivery = Delivery::Queued;
         }
+        self.acked = RangeSet::default();
     }
 
     /// The next fragment to send, having given up those past their deadline.
@@ -293,7 +348,9 @@ impl SendFlow {
             return None;
         }
         loop {
-            let unsent = (self.next_unsent < self.end()).then_some(self.next_unsent);
+            let may_begin =
+                self.next_unsent < self.end() && self.next_unsent - self.head < MAX_SPAN;
+            let unsent = may_begin.then_some(self.next_unsent);
             let Some(sequence) = self.lost.first().copied().into_iter().chain(unsent).min() else {
                 return self.forward_update();
             };
@@ -333,15 +390,19 @@ impl SendFlow {
     }
 
     /// Appends the fragment as a chunk, short if it follows the one before in the packet.
-    /// Returns its size, or nothing when it would take `out` past `limit`.
+    /// Returns its size, or nothing when it would take `out` past `limit`, or need the flow's
+    /// options a second time in a packet.
     pub fn write(
         &mut self,
         out: &mut Vec<u8>,
         limit: usize,
         sequence: u64,
-        follows: bool,
+        place: Place,
         tsn: u64,
     ) -> Option<usize> {
+        if place == Place::Behind && !self.startup_options.is_empty() {
+            return None;
+        }
         let forward_sequence = self.forward_sequence();
         let is_final = self.final_sequence == Some(sequence);
         let flow = self.id;
@@ -349,7 +410,7 @@ impl SendFlow {
         let entry = self.entry(sequence)?;
         let (fragment, abandoned) = (entry.fragment, entry.abandoned);
         let start = out.len();
-        if follows {
+        if place == Place::Next {
             put_next_user_data_header(out, fragment, abandoned, is_final);
         } else {
             let header =
@@ -401,7 +462,13 @@ impl SendFlow {
 
     fn ack_range(&mut self, first: u64, last: u64, acked: &mut Acked) {
         let last = last.min(self.next_unsent.saturating_sub(1));
-        for sequence in first.max(self.head)..=last {
+        let first = first.max(self.head);
+        if first > last {
+            return;
+        }
+        let news: Vec<_> = self.acked.missing(first, last).collect();
+        self.acked.insert_run(first, last);
+        for sequence in news.into_iter().flat_map(|(first, last)| first..=last) {
             let Some(entry) = self.entry(sequence) else { return };
             let flight = match std::mem::replace(&mut entry.delivery, Delivery::Acked) {
                 Delivery::InFlight(flight) => Some(flight),

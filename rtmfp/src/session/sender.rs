@@ -1,7 +1,7 @@
 //! All sending flows of a session, sharing one transmission budget. RFC 7016 §3.5.2, §3.6.2.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -11,7 +11,7 @@ use super::{
     clock::Clock,
     congestion::{AckSummary, Congestion, TimeCritical},
     packet::PacketBuilder,
-    send_flow::{Deadline, FlowOptions, NakOutcome, Priority, SendFlow},
+    send_flow::{Deadline, FlowOptions, NakOutcome, Place, Priority, SendFlow},
 };
 use crate::wire::chunk::{BufferProbe, DataAck, FlowException};
 
@@ -20,9 +20,6 @@ use crate::wire::chunk::{BufferProbe, DataAck, FlowException};
 /// the growth of the window, as had they been acknowledged two by two.
 const MAX_BURST: usize = 6;
 const FULL_PACKET: usize = 1100;
-/// RFC 7016 §3.6.2.9.1.
-const FIRST_PROBE: Duration = Duration::from_secs(1);
-const MAX_PROBE: Duration = Duration::from_secs(60);
 /// RFC 7016 §3.5.2.1.
 pub(crate) const TIME_CRITICAL_MEMORY: Duration = Duration::from_millis(800);
 /// Flow IDs we start from; the number has no meaning.
@@ -35,16 +32,14 @@ struct Outstanding {
     sequence: u64,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Probe {
-    at: Instant,
-    interval: Duration,
-}
-
 /// The sending half of a session.
 #[derive(Debug)]
 pub(crate) struct Sender {
     flows: BTreeMap<u64, SendFlow>,
+    /// Flows that may have something to send now; the others cost nothing.
+    ready: BTreeSet<u64>,
+    /// Flows whose receivers take nothing for now.
+    suspended: BTreeSet<u64>,
     /// Bytes of chunks that one packet holds.
     space: usize,
     next_flow: u64,
@@ -60,7 +55,6 @@ pub(crate) struct Sender {
     /// Data packets that may go out before the next acknowledgement.
     allowance: usize,
     alarm: Option<Instant>,
-    probe: Option<Probe>,
     last_time_critical: Option<Instant>,
     congestion: Congestion,
 }
@@ -69,6 +63,8 @@ impl Sender {
     pub fn new(space: usize) -> Self {
         Self {
             flows: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            suspended: BTreeSet::new(),
             space,
             next_flow: FIRST_FLOW,
             last_served: 0,
@@ -79,7 +75,6 @@ impl Sender {
             recovered_at: 0,
             allowance: MAX_BURST,
             alarm: None,
-            probe: None,
             last_time_critical: None,
             congestion: Congestion::new(),
         }
@@ -92,8 +87,24 @@ impl Sender {
         id
     }
 
-    pub fn flow(&mut self, id: u64) -> Option<&mut SendFlow> {
-        self.flows.get_mut(&id)
+    pub fn flow(&self, id: u64) -> Option<&SendFlow> {
+        self.flows.get(&id)
+    }
+
+    /// A flow has changed: it may be ready or suspended now, or gone.
+    fn note(&mut self, id: u64) {
+        let flow = self.flows.get(&id);
+        if flow.is_some_and(SendFlow::is_complete) {
+            self.flows.remove(&id);
+            self.ready.remove(&id);
+            self.suspended.remove(&id);
+        } else if let Some(flow) = flow {
+            self.ready.insert(id);
+            match flow.is_suspended() {
+                true => self.suspended.insert(id),
+                false => self.suspended.remove(&id),
+            };
+        }
     }
 
     pub fn is_open(&self, id: u64) -> bool {
@@ -101,7 +112,10 @@ impl Sender {
     }
 
     pub fn queue(&mut self, id: u64, message: Bytes, deadline: Deadline) -> bool {
-        self.flows.get_mut(&id).is_some_and(|flow| flow.queue(message, deadline, self.space))
+        let flow = self.flows.get_mut(&id);
+        let is_queued = flow.is_some_and(|flow| flow.queue(message, deadline, self.space));
+        self.note(id);
+        is_queued
     }
 
     pub fn space(&self) -> usize {
@@ -116,6 +130,11 @@ impl Sender {
     /// What is known of the path's capacity is void.
     pub fn restart_path(&mut self) {
         self.congestion = Congestion::new();
+    }
+
+    /// The session is closing: nothing more is sent or expected.
+    pub fn abort(&mut self) {
+        *self = Self { next_flow: self.next_flow, ..Self::new(self.space) };
     }
 
     /// Bytes not acknowledged yet, of all flows.
@@ -149,17 +168,25 @@ impl Sender {
             return false;
         }
         let mut previous: Option<(u64, u64)> = None;
+        let mut flows_before = Vec::new();
         while self.outstanding_bytes < self.congestion.window() {
             let Some((flow, sequence)) = self.choose(now, previous.map(|(flow, _)| flow)) else {
                 break;
             };
-            let follows = previous == Some((flow, sequence.wrapping_sub(1)));
+            let place = match previous {
+                Some(before) if before == (flow, sequence.wrapping_sub(1)) => Place::Next,
+                _ if flows_before.contains(&flow) => Place::Behind,
+                _ => Place::First,
+            };
             let tsn = self.next_tsn;
             let Some(entry) = self.flows.get_mut(&flow) else { break };
             let limit = packet.limit();
-            let Some(size) = entry.write(packet.out(), limit, sequence, follows, tsn) else {
-                break;
-            };
+            let mut size = entry.write(packet.out(), limit, sequence, place, tsn);
+            if size.is_none() && packet.is_empty() {
+                // Cut when packets were larger; the session deals with that.
+                size = entry.write(packet.out(), usize::MAX, sequence, place, tsn);
+            }
+            let Some(size) = size else { break };
             if entry.options.time_critical {
                 packet.set_time_critical();
                 self.last_time_critical = Some(now);
@@ -168,6 +195,9 @@ impl Sender {
             self.outstanding.push_back(Outstanding { tsn, flow, sequence });
             self.outstanding_bytes += size;
             self.last_served = flow;
+            if place == Place::First {
+                flows_before.push(flow);
+            }
             previous = Some((flow, sequence));
         }
         if previous.is_some() {
@@ -182,46 +212,58 @@ impl Sender {
     fn choose(&mut self, now: Instant, current: Option<u64>) -> Option<(u64, u64)> {
         let turn = current.unwrap_or(self.last_served + 1);
         let mut best: Option<(Priority, bool, u64, u64)> = None;
-        for flow in self.flows.values_mut() {
+        let flows = &mut self.flows;
+        self.ready.retain(|id| {
+            let Some(flow) = flows.get_mut(id) else { return false };
             let rank = (flow.options.priority, flow.id < turn);
             if best.is_some_and(|(priority, waits, ..)| (priority, waits) <= rank) {
-                continue;
+                return true;
             }
-            if let Some(sequence) = flow.next_sendable(now) {
+            let next = flow.next_sendable(now);
+            if let Some(sequence) = next {
                 best = Some((rank.0, rank.1, flow.id, sequence));
             }
-        }
+            next.is_some()
+        });
         best.map(|(_, _, flow, sequence)| (flow, sequence))
     }
 
     /// To be called whenever what is queued or the far end's window may have changed.
     pub fn schedule_probe(&mut self, now: Instant, clock: &Clock) {
-        if !self.flows.values().any(SendFlow::is_suspended) {
-            self.probe = None;
-        } else if self.probe.is_none() {
-            let interval = FIRST_PROBE.max(clock.erto());
-            self.probe = Some(Probe { at: now + FIRST_PROBE, interval });
+        for id in &self.suspended {
+            if let Some(flow) = self.flows.get_mut(id) {
+                flow.schedule_probe(now, clock.erto());
+            }
         }
     }
 
+    fn due_probes(&self, now: Instant) -> impl Iterator<Item = u64> {
+        self.probes().filter(move |(_, at)| *at <= now).map(|(id, _)| id)
+    }
+
+    /// When which flow is to be probed.
+    fn probes(&self) -> impl Iterator<Item = (u64, Instant)> {
+        self.suspended.iter().filter_map(|id| Some((*id, self.flows.get(id)?.probe_at()?)))
+    }
+
     /// Writes the probes that are due.
-    pub fn write_probes(&mut self, now: Instant, packet: &mut PacketBuilder<'_>) {
-        let Some(probe) = self.probe.filter(|probe| probe.at <= now) else { return };
-        for flow in self.flows.values().filter(|flow| flow.is_suspended()) {
-            packet.chunk(|out| BufferProbe { flow: flow.id }.put(out));
+    pub fn write_probes(&mut self, now: Instant, packet: &mut PacketBuilder<'_>, clock: &Clock) {
+        let due: Vec<u64> = self.due_probes(now).collect();
+        for flow in due {
+            if packet.chunk(|out| BufferProbe { flow }.put(out))
+                && let Some(flow) = self.flows.get_mut(&flow)
+            {
+                flow.on_probed(now, clock.erto());
+            }
         }
-        let interval = probe.interval.mul_f64(std::f64::consts::SQRT_2).min(MAX_PROBE);
-        self.probe = Some(Probe { at: now + interval, interval });
     }
 
     /// True when `write_data` or `write_probes` would write something.
     pub fn has_work(&mut self, now: Instant) -> bool {
-        if self.probe.is_some_and(|probe| probe.at <= now) {
-            return true;
-        }
-        self.allowance > 0
-            && self.outstanding_bytes < self.congestion.window()
-            && self.flows.values_mut().any(|flow| flow.next_sendable(now).is_some())
+        self.due_probes(now).next().is_some()
+            || (self.allowance > 0
+                && self.outstanding_bytes < self.congestion.window()
+                && self.choose(now, None).is_some())
     }
 
     /// Takes in one acknowledgement chunk.
@@ -233,9 +275,7 @@ impl Sender {
         self.outstanding_bytes -= acked.bytes;
         self.max_tsn_acked = self.max_tsn_acked.max(acked.max_tsn);
         self.allowance = self.allowance.max(MAX_BURST).max(2 * summary.acked_bytes / FULL_PACKET);
-        if flow.is_complete() {
-            self.flows.remove(&ack.flow);
-        }
+        self.note(ack.flow);
     }
 
     /// A summary for one packet, to be taken before its chunks.
@@ -286,6 +326,7 @@ impl Sender {
                     summary.any_naks = true;
                     summary.any_loss = true;
                     self.outstanding_bytes -= bytes;
+                    self.ready.insert(front.flow);
                 }
             }
         }
@@ -296,8 +337,9 @@ impl Sender {
 
     /// The far end rejected a flow. Its code if that is news.
     pub fn on_exception(&mut self, exception: FlowException) -> Option<u64> {
-        let flow = self.flows.get_mut(&exception.flow)?;
-        flow.on_exception().then_some(exception.code)
+        let is_news = self.flows.get_mut(&exception.flow)?.on_exception();
+        self.note(exception.flow);
+        is_news.then_some(exception.code)
     }
 
     /// Closes a flow; it goes away when the far end has acknowledged that.
@@ -305,10 +347,11 @@ impl Sender {
         if let Some(flow) = self.flows.get_mut(&id) {
             flow.close();
         }
+        self.note(id);
     }
 
     pub fn next_timeout(&self) -> Option<Instant> {
-        self.alarm.into_iter().chain(self.probe.map(|probe| probe.at)).min()
+        self.alarm.into_iter().chain(self.probes().map(|(_, at)| at)).min()
     }
 
     /// RFC 7016 §3.6.2.6. True when all that was in flight is lost.
@@ -323,6 +366,7 @@ impl Sender {
             let flow = self.flows.get_mut(&entry.flow);
             if let Some(bytes) = flow.and_then(|flow| flow.on_timeout(entry.sequence, entry.tsn)) {
                 self.outstanding_bytes -= bytes;
+                self.ready.insert(entry.flow);
                 was_loss = true;
             }
         }

@@ -23,7 +23,7 @@ impl Rig {
 
     fn take(&mut self, sequence: u64, forward: u64, body: NextUserData<'_>) {
         let (delivered, gaps) = (&mut self.delivered, &mut self.gaps);
-        self.flow.on_fragment(sequence, forward, &body, |what| match what {
+        self.flow.on_fragment(sequence, forward, &body, 512, |what| match what {
             Delivered::Message(message) => delivered.push(message.to_vec()),
             Delivered::Gap => *gaps += 1,
         });

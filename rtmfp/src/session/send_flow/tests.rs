@@ -14,7 +14,7 @@ fn ack(bytes: &[u8]) -> DataAck<'_> {
 fn send(flow: &mut SendFlow, now: Instant, tsn: u64) -> Option<(u64, Vec<u8>)> {
     let sequence = flow.next_sendable(now)?;
     let mut out = Vec::new();
-    flow.write(&mut out, 1200, sequence, false, tsn).unwrap();
+    flow.write(&mut out, 1200, sequence, Place::First, tsn).unwrap();
     Some((sequence, out))
 }
 
@@ -38,6 +38,52 @@ fn options_ride_along_until_the_first_ack() {
     flow.on_ack(&ack(&[2, 64, 2]));
     let (_, third) = send(&mut flow, now, 3).unwrap();
     assert!(decode(&third).body.options.is_none());
+}
+
+#[test]
+fn options_go_once_in_a_packet() {
+    let now = Instant::now();
+    let mut flow = flow();
+    for text in ["a", "b", "c"] {
+        flow.queue(Bytes::from_static(text.as_bytes()), None, 1177);
+    }
+    let mut out = Vec::new();
+    assert!(flow.write(&mut out, 1200, 1, Place::First, 1).is_some());
+    assert!(flow.write(&mut out, 1200, 3, Place::Behind, 2).is_none());
+    assert!(flow.write(&mut out, 1200, 2, Place::Next, 2).is_some());
+    flow.on_ack(&ack(&[2, 64, 1]));
+    assert!(flow.write(&mut out, 1200, 3, Place::Behind, 3).is_some());
+    assert_eq!(flow.next_sendable(now), None);
+}
+
+#[test]
+fn an_expired_last_message_is_followed_by_an_end_of_its_own() {
+    let now = Instant::now();
+    let mut flow = flow();
+    flow.queue(Bytes::from_static(b"x"), Some(now + Duration::from_secs(1)), 1177);
+    flow.close();
+    assert_eq!(flow.final_sequence, Some(2));
+}
+
+#[test]
+fn no_more_is_sent_than_a_receiver_may_be_asked_to_remember() {
+    let now = Instant::now();
+    let mut flow = flow();
+    for _ in 0..MAX_SPAN + 10 {
+        flow.queue(Bytes::from_static(b"x"), None, 1177);
+    }
+    flow.on_ack(&ack(&[2, 0xff, 0x7f, 0]));
+    let mut last = 0;
+    while let Some((sequence, _)) = send(&mut flow, now, last + 1) {
+        last = sequence;
+        // All but the first are acknowledged.
+        let mut bytes = vec![2, 0xff, 0x7f, 0, 0];
+        put_vlu(&mut bytes, sequence.saturating_sub(2));
+        if sequence > 1 {
+            flow.on_ack(&ack(&bytes));
+        }
+    }
+    assert_eq!(last, MAX_SPAN);
 }
 
 #[test]
