@@ -12,7 +12,7 @@ use rtmfp::{
     },
     wire::{
         Chunk, Chunks, Flags, Mode, PacketHeader, Reader,
-        chunk::{InitiatorHello, InitiatorKeying},
+        chunk::{InitiatorHello, InitiatorKeying, code, put_chunk},
     },
 };
 
@@ -84,7 +84,12 @@ impl Forger {
             panic!("no RIKeying")
         };
         let agreed = component.combine(context, &certificate, answer.component).expect("keys");
-        let (keys, far_id) = (agreed.packet, answer.session_id);
+        let (mut keys, far_id) = (agreed.packet, answer.session_id);
+        // Proof that we hold our certificate's keys.
+        let mut proof = sealed(&mut keys, far_id, Mode::Initiator, |out| {
+            put_chunk(out, code::PING_REPLY, |_| ());
+        });
+        endpoint.handle_datagram(now, path, Ecn::NotCapable, &mut proof);
         let session = match endpoint.poll_event() {
             Some(Event::SessionOpened { session, .. }) => session,
             other => panic!("not open but {other:?}"),

@@ -1,5 +1,6 @@
 //! One RTMFP endpoint: all sessions behind one identity. RFC 7016 §3.
 
+mod budget;
 mod config;
 mod cookie;
 mod fragments;
@@ -19,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rand::{SeedableRng, rngs::StdRng};
+use rand::{Rng, SeedableRng, rngs::StdRng};
 
 pub use config::{Config, CongestionSignals, Passwords, ProtectionRule, ProtectionRules};
 pub use initiator::OpenError;
@@ -29,9 +30,10 @@ pub use transmit::Transmit;
 
 use crate::{
     crypto::{Finished, Identity, PacketKeys, PeerId, session_id_of},
-    event::{CloseReason, Event, SessionId},
+    event::{CloseReason, Event, OpenFailure, SessionId},
     session::{Surroundings, TIME_CRITICAL_MEMORY, mobility::MobilityChecks},
 };
+use budget::Budget;
 use cookie::CookieJar;
 use fragments::Fragments;
 use startup::StartupQueue;
@@ -79,6 +81,8 @@ pub struct Endpoint {
     cookies: CookieJar,
     mobility: MobilityChecks,
     fragments: Fragments,
+    answers: Budget,
+    keyings: Budget,
     table: Table,
     startup: StartupQueue,
     /// The train being made.
@@ -130,8 +134,10 @@ impl Endpoint {
             cookies: CookieJar::new(now, &mut rng),
             mobility: MobilityChecks::new(now, &mut rng),
             fragments: Fragments::default(),
+            answers: Budget::new(now, ANSWERS_A_SECOND, ANSWERS_AT_ONCE, &mut rng),
+            keyings: Budget::new(now, KEYINGS_A_SECOND, KEYINGS_AT_ONCE, &mut rng),
+            table: Table::new(rng.next_u64()),
             rng,
-            table: Table::default(),
             startup: StartupQueue::default(),
             train: Vec::new(),
             held: None,
@@ -195,14 +201,21 @@ impl Endpoint {
         }
     }
 
-    /// Tells the application of an open session, once.
+    /// The far end holds its certificate's keys: the session is the one known by that name, and
+    /// the application hears of it. Others with the same peer are over.
     fn announce(&mut self, now: Instant, id: SessionId) {
-        if let Some(Slot::Session(session)) = self.table.get_mut(id)
-            && !std::mem::replace(&mut session.is_announced, true)
-        {
-            let (peer, is_responder) = (session.far.peer_id(), session.is_responder());
-            self.stats.sessions_opened += 1;
-            self.events.push_back(Event::SessionOpened { session: id, peer, is_responder });
+        let Some(Slot::Session(session)) = self.table.get_mut(id) else { return };
+        if std::mem::replace(&mut session.is_announced, true) {
+            return;
+        }
+        let (peer, is_responder) = (session.far.peer_id(), session.is_responder());
+        if let Some(older) = self.table.prove(id, peer) {
+            self.end_session(older, Some(CloseReason::Replaced));
+        }
+        self.stats.sessions_opened += 1;
+        self.events.push_back(Event::SessionOpened { session: id, peer, is_responder });
+        for opening in self.table.openings_to(&peer) {
+            self.fail_open(opening, OpenFailure::Superseded(id));
         }
         self.table.touch(now, id);
     }
@@ -251,6 +264,14 @@ impl Endpoint {
         }
     }
 }
+
+/// Answers to startup packets, which may go to whom a forger names. A school behind one address
+/// gets along with that; a victim of reflection is sent 200 kB/s at most.
+const ANSWERS_A_SECOND: f32 = 1000.0;
+const ANSWERS_AT_ONCE: f32 = 4000.0;
+/// Key agreements, each a third of a millisecond of work in group 2 and six in group 16.
+const KEYINGS_A_SECOND: f32 = 100.0;
+const KEYINGS_AT_ONCE: f32 = 400.0;
 
 /// RFC 7016 §3.5.1.1.1: how long an opening session may take, and a cookie is good.
 pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(95);

@@ -86,7 +86,8 @@ pub(crate) struct Birth {
 /// An IIKeying and our answer to it.
 #[derive(Debug)]
 pub(crate) struct Answered {
-    pub component: Box<[u8]>,
+    /// SHA-256 of the initiator's.
+    pub component: [u8; 32],
     pub reply: Box<[u8]>,
 }
 

@@ -7,7 +7,7 @@ use std::{net::SocketAddr, time::Instant};
 use common::{address, opened};
 use rand::{SeedableRng, rngs::StdRng};
 use rtmfp::{
-    Config, Ecn, Endpoint, Path,
+    Config, Ecn, Endpoint, FlowOptions, Path,
     crypto::{Discriminator, Identity},
 };
 
@@ -41,8 +41,12 @@ fn the_session_opens_from_the_new_address() {
     assert!(opened(&mut far).is_none(), "which opens nothing");
     assert_eq!(carry(now, &mut far, server, &mut near), 1, "Cookie Change");
     assert_eq!(carry(now, &mut near, after, &mut far), 1, "IIKeying with the new cookie");
+    assert_eq!(carry(now, &mut far, server, &mut near), 1, "RIKeying");
+    let session = opened(&mut near).expect("the session is open at the initiator");
+    let mut view = near.session(session).unwrap();
+    let flow = view.open_flow(b"test", None, FlowOptions::default());
+    view.send(now, flow, b"first".as_slice().into(), None).unwrap();
+    assert_eq!(carry(now, &mut near, after, &mut far), 1, "data");
     let session = opened(&mut far).expect("the session is open at the responder");
     assert_eq!(far.session(session).unwrap().path().remote, after);
-    assert_eq!(carry(now, &mut far, server, &mut near), 1, "RIKeying");
-    assert!(opened(&mut near).is_some());
 }

@@ -191,3 +191,18 @@ fn a_copied_certificate_ends_nobodys_session() {
     assert_eq!(heard, [], "neither an end nor a beginning");
     assert_eq!(rig.node(1).session_with(&victim), Some(far));
 }
+
+#[test]
+fn a_copied_certificate_that_comes_first_is_in_nobodys_way() {
+    let mut rig = rig_of(Config::default(), Config::default(), Identity::server(&[3; 64]));
+    let owner = rig.node(0).peer_id();
+    let copied = common::with_foreign_key(&Identity::peer(&mut StdRng::seed_from_u64(1)));
+    let impostor = Endpoint::new(Config::default(), copied, rig.now, [9; 32]);
+    let impostor = rig.add(address("192.0.2.66:1000"), impostor);
+    let now = rig.now;
+    rig.node(impostor).open(now, uri("rtmfp://h/app"), &[address("192.0.2.2:1935")]).unwrap();
+    rig.run_for(Duration::from_secs(3));
+    assert_eq!((events(rig.node(1)), rig.node(1).session_with(&owner)), (vec![], None));
+    let (_, far) = open(&mut rig, uri("rtmfp://h/app")).expect("the owner's session");
+    assert_eq!(rig.node(1).session_with(&owner), Some(far));
+}

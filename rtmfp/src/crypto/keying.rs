@@ -163,6 +163,8 @@ pub fn respond(
     rng: &mut impl Rng,
 ) -> Result<(Vec<u8>, SessionKeys), KeyingError> {
     let (group, far_key) = initiators_key(near.identity, far, initiator)?;
+    // Before a key of ours is made for it.
+    group.check_public(far_key)?;
     let far_negotiation = Negotiation::decode(initiator)?;
     let negotiation = Negotiation::new(near.policy, Some(far_negotiation));
     let protection = negotiation.outcome(far_negotiation, near.policy)?;

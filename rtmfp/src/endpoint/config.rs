@@ -124,7 +124,7 @@ fn is_within(path: &[u8], prefix: &[u8]) -> bool {
 pub struct Passwords {
     /// Signs ours.
     pub ours: Option<Credential>,
-    /// Verify those of others. A known name with a wrong password is always refused.
+    /// Verify those of others. A known name with a wrong password spoils a signature.
     pub known: Vec<Credential>,
     /// Refuse those who prove nothing.
     pub is_required: bool,

@@ -10,9 +10,9 @@ use super::{
 };
 use crate::{
     crypto::OpenError,
-    event::{CloseReason, Elsewhere, Event, EventSink, SessionId},
+    event::{Elsewhere, Event, EventSink, SessionId},
     session::{Ending, Received},
-    wire::{Chunk, Chunks, PacketHeader, Reader},
+    wire::{Chunk, Chunks, Mode, PacketHeader, Reader},
 };
 
 impl Endpoint {
@@ -36,10 +36,12 @@ impl Endpoint {
                 return;
             }
         };
-        session.ecn.on_received(mark);
-        if !session.is_announced && makes_sense(plain) {
-            self.note_proved(now, id);
+        if !session.is_announced && !proves(plain, session.is_responder()) {
+            self.stats.dropped_unverified += 1;
+            return;
         }
+        session.ecn.on_received(mark);
+        self.announce(now, id);
         let received = self.take_packet(now, id, from, plain);
         if received.is_valid {
             self.follow(now, id, from, &received);
@@ -97,17 +99,6 @@ impl Endpoint {
         }
     }
 
-    /// The first packet that verifies shows that the far end has its certificate's keys. An older
-    /// session with the same peer is over: it moved, or began anew.
-    fn note_proved(&mut self, now: Instant, id: SessionId) {
-        let Some(Slot::Session(session)) = self.table.get_mut(id) else { return };
-        let peer = session.far.peer_id();
-        if let Some(older) = self.table.prove(id, peer) {
-            self.end_session(older, Some(CloseReason::Replaced));
-        }
-        self.announce(now, id);
-    }
-
     /// RFC 7016 §3.5.4.2, after all chunks: a packet from elsewhere makes us ask there, and the
     /// answer from there makes us move. The way back is proved even where packets carry HMACs.
     fn follow(&mut self, now: Instant, id: SessionId, from: Path, received: &Received) {
@@ -133,10 +124,11 @@ impl Endpoint {
     }
 }
 
-/// A damaged or forged packet passes a 16-bit checksum once in a while; it must not pass for
-/// proof as well.
-fn makes_sense(plain: &[u8]) -> bool {
+/// The first packet shows that the far end holds its certificate's keys. A damaged or forged one
+/// passes a 16-bit checksum once in a while; it must not pass for proof as well.
+fn proves(plain: &[u8], to_responder: bool) -> bool {
     let mut reader = Reader::new(plain);
-    PacketHeader::read(&mut reader).is_ok()
-        && Chunks::new(reader).next().is_some_and(|chunk| !matches!(chunk, Chunk::Other(..)))
+    let mode = if to_responder { Mode::Initiator } else { Mode::Responder };
+    PacketHeader::read(&mut reader).is_ok_and(|header| header.flags.mode == mode)
+        && Chunks::new(reader).any(|chunk| !matches!(chunk, Chunk::Other(..)))
 }

@@ -188,7 +188,9 @@ impl Endpoint {
         {
             return;
         }
-        if let Some(existing) = self.table.by_peer(&far.peer_id()) {
+        let peer = far.peer_id();
+        let elsewhere = self.table.openings_to(&peer).first().copied();
+        if let Some(existing) = self.table.by_peer(&peer).or(elsewhere) {
             self.fail_open(id, OpenFailure::Superseded(existing));
             return;
         }
@@ -267,7 +269,8 @@ impl Endpoint {
         let signed = [answer.signed, &keying.component.bytes].concat();
         let signer = match crypto::verify(&passwords.known, &signed, answer.signature) {
             Some(Signer::Known(credential)) => Some(credential.id.clone()),
-            Some(Signer::Anonymous) if !passwords.is_required => None,
+            // RFC 7425 §4.3.5: whoever requires none considers any signature valid.
+            _ if !passwords.is_required => None,
             _ => {
                 self.stats.keyings_refused += 1;
                 return;

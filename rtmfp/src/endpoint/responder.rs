@@ -14,7 +14,7 @@ use super::{
     table::Slot,
 };
 use crate::{
-    crypto::{self, Certificate, Discriminator, Identity, Policy, Signer, keying},
+    crypto::{self, Certificate, Discriminator, Identity, Policy, Signer, keying, sha256},
     event::{CloseReason, Event, ForwardRequest, OpenFailure, SessionId},
     session::{Answered, Birth, Session},
     wire::{
@@ -50,11 +50,14 @@ pub(super) fn answer_forwarded(
     }
 }
 
+/// Certificates and key components longer than any that make sense, which four static keys do.
+const MAX_CREDENTIALS: usize = 4096;
 /// Cookies tell their age in seconds.
 const COOKIE_RESOLUTION: Duration = Duration::from_secs(1);
 
 impl Endpoint {
-    /// A datagram of the startup pseudo-session. At most one hello of it is answered.
+    /// A datagram of the startup pseudo-session. At most one hello and one keying of it are
+    /// answered.
     pub(super) fn handle_startup(&mut self, now: Instant, from: Path, datagram: &mut [u8]) {
         // The default keys are cheap to copy next to a decryption, and the borrow ends here.
         let mut keys = self.default_keys.clone();
@@ -78,14 +81,17 @@ impl Endpoint {
                 return None;
             }
         }
-        let (mut has_answered, mut whole) = (false, None);
+        let (mut has_answered, mut has_keyed, mut whole) = (false, false, None);
         for chunk in Chunks::new(reader) {
             match chunk {
                 Chunk::InitiatorHello(hello) if !has_answered => {
                     has_answered = true;
                     self.on_initiator_hello(now, from, &hello);
                 }
-                Chunk::InitiatorKeying(keying) => self.on_initiator_keying(now, from, &keying),
+                Chunk::InitiatorKeying(keying) if !has_keyed => {
+                    has_keyed = true;
+                    self.on_initiator_keying(now, from, &keying);
+                }
                 Chunk::ResponderHello(hello) => self.on_responder_hello(now, from, &hello),
                 Chunk::Redirect(redirect) => self.on_redirect(now, from, &redirect),
                 Chunk::Fragment(piece) => {
@@ -104,7 +110,9 @@ impl Endpoint {
 
     fn on_initiator_hello(&mut self, now: Instant, from: Path, hello: &InitiatorHello<'_>) {
         let wanted = Discriminator::decode(hello.epd);
-        if wanted.selects(self.identity.certificate()) {
+        if !self.answers.spend(now, from.remote.ip()) {
+            self.stats.refused_busy += 1;
+        } else if wanted.selects(self.identity.certificate()) {
             let policy = self.config.protection.policy(from.socket, wanted.uri());
             self.send_hello_answer(now, from, hello.tag, policy);
         } else if let Discriminator::Fingerprint(peer) = wanted
@@ -133,8 +141,20 @@ impl Endpoint {
     }
 
     fn on_initiator_keying(&mut self, now: Instant, from: Path, keying: &InitiatorKeying<'_>) {
+        // RFC 7016 §3.3: nobody receives on session ID 0.
+        let is_sane = keying.session_id != 0
+            && keying.certificate.len() <= MAX_CREDENTIALS
+            && keying.component.len() <= MAX_CREDENTIALS;
+        if !is_sane {
+            self.stats.keyings_refused += 1;
+            return;
+        }
         let (asked_by, policy) = match self.cookies.check(now, from.remote, keying.cookie) {
             Verdict::Valid { issued_by, policy } => (issued_by, policy),
+            Verdict::WrongAddress { .. } if !self.answers.spend(now, from.remote.ip()) => {
+                self.stats.refused_busy += 1;
+                return;
+            }
             Verdict::WrongAddress { policy } => {
                 let new_cookie = self.cookies.issue(now, from.remote, policy);
                 self.send_startup(now, from, keying.session_id, |out| {
@@ -194,7 +214,7 @@ impl Endpoint {
         let Some(answered) = &session.answered else { return false };
         let is_same = session.far_id == keying.session_id
             && session.far == *far
-            && *answered.component == *keying.component;
+            && answered.component == sha256(&[keying.component]);
         if is_same {
             let reply = answered.reply.clone();
             self.send_startup(now, from, keying.session_id, |out| out.extend_from_slice(&reply));
@@ -206,10 +226,13 @@ impl Endpoint {
     /// end's half of a glare that is over may arrive late; it must not replace the session that
     /// came of it. What it began before this session, it has given up since.
     fn may_replace(&mut self, from: Path, far: &Certificate, asked_by: Instant) -> bool {
-        let rivals = [self.table.by_address(&from.remote), self.table.by_peer(&far.peer_id())];
+        let here = self.table.by_address(&from.remote);
+        let rivals = [here, self.table.by_peer(&far.peer_id())];
         rivals.into_iter().flatten().all(|id| match self.table.get_mut(id) {
             Some(Slot::Session(session)) => {
-                session.far == *far && asked_by > session.born + COOKIE_RESOLUTION
+                let is_later = asked_by > session.born + COOKIE_RESOLUTION;
+                // At its own address only the same certificate overrides a session.
+                is_later && (Some(id) != here || session.far == *far)
             }
             _ => true,
         })
@@ -235,6 +258,10 @@ impl Endpoint {
         if self.table.len() >= self.config.max_sessions {
             return None;
         }
+        if !self.keyings.spend(now, from.remote.ip()) {
+            self.stats.refused_busy += 1;
+            return None;
+        }
         let Some(signer) = self.signer_of(chunk) else {
             self.stats.keyings_refused += 1;
             return None;
@@ -249,7 +276,6 @@ impl Endpoint {
         let sign =
             |signed: &[u8]| crypto::sign(credential.as_ref(), &[signed, chunk.component].concat());
         self.end_stale(from);
-        let peer = far.peer_id();
         let mut reply = Vec::new();
         let inserted = self.table.insert(|id| {
             let answer = ResponderKeying {
@@ -259,8 +285,10 @@ impl Endpoint {
                 signed: &[],
             };
             answer.put_signed(&mut reply, sign);
-            let answered =
-                Answered { component: chunk.component.into(), reply: reply.as_slice().into() };
+            let answered = Answered {
+                component: sha256(&[chunk.component]),
+                reply: reply.as_slice().into(),
+            };
             let birth = Birth {
                 far_id: chunk.session_id,
                 mode: Mode::Responder,
@@ -274,9 +302,6 @@ impl Endpoint {
         });
         let id = inserted?;
         self.send_startup(now, from, chunk.session_id, |out| out.extend_from_slice(&reply));
-        if self.table.by_peer(&peer) == Some(id) {
-            self.announce(now, id);
-        }
         self.table.touch(now, id);
         Some(id)
     }
@@ -284,9 +309,10 @@ impl Endpoint {
     /// Who signed an IIKeying, if anybody. None if it must be refused for its signature.
     fn signer_of(&self, chunk: &InitiatorKeying<'_>) -> Option<Option<Vec<u8>>> {
         let passwords = &self.config.passwords;
-        match crypto::verify(&passwords.known, chunk.signed, chunk.signature)? {
-            Signer::Known(credential) => Some(Some(credential.id.clone())),
-            Signer::Anonymous => (!passwords.is_required).then_some(None),
+        match crypto::verify(&passwords.known, chunk.signed, chunk.signature) {
+            Some(Signer::Known(credential)) => Some(Some(credential.id.clone())),
+            // RFC 7425 §4.3.5: whoever requires none considers any signature valid.
+            _ => (!passwords.is_required).then_some(None),
         }
     }
 }

@@ -27,6 +27,8 @@ pub struct EndpointStats {
     pub sessions_moved: u64,
     /// Hellos answered with a cookie.
     pub hellos_answered: u64,
+    /// Hellos and keyings beyond what one address may ask for.
+    pub refused_busy: u64,
     /// Keyings with a cookie that was not ours, too old or not from there.
     pub cookies_refused: u64,
     /// Keyings whose keys or certificates were not acceptable.

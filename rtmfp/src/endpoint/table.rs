@@ -12,7 +12,8 @@ use slab::Slab;
 use super::opening::{Opening, Tag};
 use crate::{crypto::PeerId, event::SessionId, session::Session};
 
-/// Slab index in the low bits of a [`SessionId`], above it a number that makes reuse rare.
+/// Slab index in the low bits of a [`SessionId`], above it a number that nobody can guess and that
+/// makes reuse rare.
 const INDEX_BITS: u32 = 20;
 const INDEX_MASK: u32 = (1 << INDEX_BITS) - 1;
 
@@ -31,9 +32,13 @@ struct Entry {
     is_ready: bool,
 }
 
+/// A step from one birth's number to the next: odd, so that all come up in turn.
+const BIRTH_STEP: u32 = 0x9e5;
+
 #[derive(Debug, Default)]
 pub(super) struct Table {
     entries: Slab<Entry>,
+    /// Its low bits go into the next handle.
     births: u32,
     by_address: HashMap<SocketAddr, SessionId>,
     by_peer: HashMap<PeerId, SessionId>,
@@ -44,6 +49,11 @@ pub(super) struct Table {
 }
 
 impl Table {
+    /// Without sessions; handles follow from `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self { births: seed as u32, ..Self::default() }
+    }
+
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -65,7 +75,7 @@ impl Table {
     pub fn insert(&mut self, make: impl FnOnce(SessionId) -> Slot) -> Option<SessionId> {
         let vacant = self.entries.vacant_entry();
         let index = u32::try_from(vacant.key()).ok().filter(|index| *index < INDEX_MASK)?;
-        self.births = self.births.wrapping_add(1);
+        self.births = self.births.wrapping_add(BIRTH_STEP);
         let id = SessionId(self.births << INDEX_BITS | (index + 1));
         vacant.insert(Entry { id, slot: make(id), scheduled: None, is_ready: false });
         self.list(id);
@@ -81,7 +91,7 @@ impl Table {
         self.list(id);
     }
 
-    /// Makes it findable.
+    /// Makes it findable; not by its peer's name, for it has not proved that yet.
     fn list(&mut self, id: SessionId) {
         match self.get_mut(id) {
             Some(Slot::Opening(opening)) => {
@@ -89,10 +99,8 @@ impl Table {
                 self.by_tag.insert(tag, id);
             }
             Some(Slot::Session(session)) => {
-                let (remote, peer) = (session.path.remote, session.far.peer_id());
+                let remote = session.path.remote;
                 self.by_address.insert(remote, id);
-                // Who is known by this name already stays so until the newcomer proves itself.
-                self.by_peer.entry(peer).or_insert(id);
             }
             None => {}
         }
@@ -163,6 +171,14 @@ impl Table {
         })
     }
 
+    /// Sessions that are being keyed with this peer.
+    pub fn openings_to(&mut self, peer: &PeerId) -> Vec<SessionId> {
+        let is_to = |opening: &Opening| {
+            opening.keying().is_some_and(|keying| keying.far.peer_id() == *peer)
+        };
+        self.openings().filter(|(_, opening)| is_to(opening)).map(|(id, _)| id).collect()
+    }
+
     /// To be called after anything that may change when `id` wants time or has something to send.
     pub fn touch(&mut self, now: Instant, id: SessionId) {
         let Some(entry) = self.entry(id) else { return };
@@ -182,10 +198,22 @@ impl Table {
         if let Some(due) = earlier {
             entry.scheduled = Some(due);
             self.timers.push(Reverse((due, id)));
+            self.drop_outdated();
         }
         if becomes_ready {
             self.ready.push_back(id);
         }
+    }
+
+    /// Timers that were brought forward leave their old times behind; they must not pile up.
+    fn drop_outdated(&mut self) {
+        if self.timers.len() <= 4 * self.entries.len() + 64 {
+            return;
+        }
+        let scheduled = self.entries.iter().filter_map(|(_, entry)| {
+            entry.scheduled.map(|at| Reverse((at, entry.id)))
+        });
+        self.timers = scheduled.collect();
     }
 
     pub fn next_due(&self) -> Option<Instant> {
