@@ -139,7 +139,8 @@ impl Node {
 
     /// When [`Node::handle_timeout`] is wanted.
     pub fn poll_timeout(&self) -> Instant {
-        let own = [Some(self.group.poll_timeout()), self.connect_by, self.reconnect_at];
+        let connection = self.connection.poll_timeout();
+        let own = [Some(self.group.poll_timeout()), self.connect_by, self.reconnect_at, connection];
         own.into_iter().flatten().min().unwrap_or(self.measure_at).min(self.measure_at)
     }
 
@@ -150,6 +151,9 @@ impl Node {
             if !self.was_connected {
                 self.events.push_back(NodeEvent::Failed("no answer".into()));
             }
+        }
+        if let Some(event) = self.connection.handle_timeout(now, endpoint) {
+            self.on_connection(now, endpoint, event);
         }
         if self.reconnect_at.is_some_and(|at| at <= now) {
             self.reconnect_at = None;

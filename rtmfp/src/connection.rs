@@ -16,6 +16,8 @@ use crate::{
 /// RFC 7425 §5.3.4: no server may make us ping more often.
 const MIN_KEEPALIVE: Duration = Duration::from_secs(5);
 const GIVE_UP: Duration = Duration::from_secs(20);
+/// How long a server may think about `connect`.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What became of a connection.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,7 +38,7 @@ pub enum ConnectionEvent {
 enum State {
     Idle,
     Opening(SessionId),
-    Connecting { session: SessionId, control: u64, server_control: Option<u64> },
+    Connecting { session: SessionId, control: u64, server_control: Option<u64>, until: Instant },
     Connected { session: SessionId, control: u64, server_control: u64 },
     Closed,
 }
@@ -160,7 +162,26 @@ impl Connection {
         let mut command = Command::new("connect", 1.0, self.arguments.clone());
         command.object = self.connect_object();
         let _ = view.send(now, control, command.encode(), None);
-        self.state = State::Connecting { session, control, server_control: None };
+        let until = now + PATIENCE;
+        self.state = State::Connecting { session, control, server_control: None, until };
+    }
+
+    /// When [`Self::handle_timeout`] has something to do.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match self.state {
+            State::Connecting { until, .. } => Some(until),
+            _ => None,
+        }
+    }
+
+    /// Lets time pass.
+    pub fn handle_timeout(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+    ) -> Option<ConnectionEvent> {
+        let is_due = self.poll_timeout().is_some_and(|until| until <= now);
+        is_due.then(|| self.give_up(now, endpoint, "the server does not answer"))
     }
 
     fn connect_object(&self) -> Value {
@@ -200,6 +221,17 @@ impl Connection {
             {
                 Some(self.give_up(now, endpoint, "the server refused the connection"))
             }
+            // RFC 7425 §5.3.6: the end of these flows is the connection's.
+            (
+                FlowEvent::Finished { flow },
+                State::Connecting { server_control: Some(ends), .. }
+                | State::Connected { server_control: ends, .. },
+            ) if flow == ends => Some(self.end(now, endpoint)),
+            (FlowEvent::Rejected { flow, .. }, State::Connected { control, .. })
+                if flow == control =>
+            {
+                Some(self.end(now, endpoint))
+            }
             _ => None,
         }
     }
@@ -218,7 +250,9 @@ impl Connection {
         match (command.name.as_str(), self.state) {
             (
                 "_result",
-                State::Connecting { session, control, server_control: Some(server_control) },
+                State::Connecting {
+                    session, control, server_control: Some(server_control), ..
+                },
             ) if command.transaction == 1.0 => {
                 self.state = State::Connected { session, control, server_control };
                 self.send_peer_info(now, endpoint);
@@ -242,6 +276,9 @@ impl Connection {
         let period =
             |milliseconds: u32| Duration::from_millis(milliseconds.into()).max(MIN_KEEPALIVE);
         self.peer_keepalive = Some(period(peer));
+        for open in endpoint.open_sessions() {
+            self.keep_peer_alive(now, endpoint, open);
+        }
         if let Some(mut view) = endpoint.session(session) {
             view.set_liveness(now, Liveness { keepalive: period(server), give_up: GIVE_UP });
         }
@@ -264,6 +301,15 @@ impl Connection {
             let _ =
                 view.send(now, control, Command::new("setPeerInfo", 0.0, addresses).encode(), None);
         }
+    }
+
+    /// The server is done with us.
+    fn end(&mut self, now: Instant, endpoint: &mut Endpoint) -> ConnectionEvent {
+        if let Some(view) = self.state.session().and_then(|session| endpoint.session(session)) {
+            view.close(now);
+        }
+        self.state = State::Closed;
+        ConnectionEvent::Closed(CloseReason::Far)
     }
 
     fn give_up(&mut self, now: Instant, endpoint: &mut Endpoint, why: &str) -> ConnectionEvent {

@@ -165,6 +165,18 @@ impl Endpoint {
         }
     }
 
+    /// All open sessions that the application has heard of.
+    pub fn open_sessions(&mut self) -> Vec<SessionId> {
+        let mut open = self.table.ids();
+        open.retain(|id| {
+            matches!(
+                self.table.get_mut(*id),
+                Some(Slot::Session(session)) if session.is_announced && session.is_open()
+            )
+        });
+        open
+    }
+
     /// The open session with this peer.
     pub fn session_with(&self, peer: &PeerId) -> Option<SessionId> {
         self.table.by_peer(peer)

@@ -24,6 +24,7 @@ pub mod rtmp;
 #[cfg(feature = "server")]
 pub mod server;
 mod session;
+mod stream_flows;
 mod url;
 pub mod wire;
 

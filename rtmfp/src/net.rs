@@ -30,6 +30,8 @@ use crate::{Endpoint, Event, Transmit};
 const WAKER: Token = Token(usize::MAX);
 /// How long a stopping driver waits for the far ends to acknowledge.
 const FAREWELL: Duration = Duration::from_millis(500);
+/// Batches received from one socket before the others, commands and timers have their turn.
+const MAX_BATCHES: usize = 32;
 /// Trains sent before datagrams are received again, so that neither starves.
 const MAX_TRAINS: usize = 256;
 
@@ -120,7 +122,10 @@ impl<A: App> Driver<A> {
         let deadlines = [self.endpoint.poll_timeout(), self.app.poll_timeout(), limit];
         // mio rounds up to milliseconds: late by less than that, never early.
         let next = deadlines.into_iter().flatten().min();
-        let timeout = next.map(|at| at.saturating_duration_since(Instant::now()));
+        let mut timeout = next.map(|at| at.saturating_duration_since(Instant::now()));
+        if self.sockets.iter().any(Socket::is_readable) {
+            timeout = Some(Duration::ZERO);
+        }
         match self.poll.poll(events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             other => other?,
@@ -138,10 +143,11 @@ impl<A: App> Driver<A> {
         self.receive()
     }
 
-    /// Reads every readable socket until it would block, settling after each batch.
+    /// Reads every readable socket, until it would block or others have waited long enough;
+    /// settles after each batch.
     fn receive(&mut self) -> io::Result<()> {
         for index in 0..self.sockets.len() {
-            loop {
+            for _ in 0..MAX_BATCHES {
                 let now = Instant::now();
                 let endpoint = &mut self.endpoint;
                 let more = self.sockets[index].receive(index as u8, |from, mark, datagram| {

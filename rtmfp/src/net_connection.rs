@@ -95,6 +95,9 @@ pub enum StreamError {
     /// There is no connection.
     #[error("not connected")]
     NotConnected,
+    /// RTMP's own protocol control (types 1, 2, 3, 5 and 6), which RTMFP has no use for.
+    #[error("messages of this type do not travel over RTMFP")]
+    NotForRtmfp,
 }
 
 /// Peer sessions at a time, as Flash's `maxPeerConnections`.
@@ -116,7 +119,8 @@ pub struct NetConnection {
     opening: HashMap<SessionId, PeerId>,
     /// What each flow of a far end belongs to.
     inbound: HashMap<(SessionId, u64), StreamId>,
-    sync: HashMap<SessionId, FlowSync>,
+    /// The barriers of each tree of flows: the server's, and one for each direct stream.
+    sync: HashMap<(SessionId, Option<StreamId>), FlowSync>,
     /// Peers whose last stream ended, and until when they are kept.
     idle_peers: VecDeque<(Instant, SessionId)>,
     events: VecDeque<NetEvent>,
@@ -262,6 +266,9 @@ impl NetConnection {
         message: &Message,
         deadline: Deadline,
     ) -> Result<(), StreamError> {
+        if message.kind.is_protocol_control() {
+            return Err(StreamError::NotForRtmfp);
+        }
         let stream = self.streams.get_mut(&stream).ok_or(StreamError::Unknown)?;
         let session = stream.session.ok_or(StreamError::NotReady)?;
         let mut view = endpoint.session(session).ok_or(StreamError::Unknown)?;
@@ -282,17 +289,29 @@ impl NetConnection {
     pub fn close_stream(&mut self, now: Instant, endpoint: &mut Endpoint, id: StreamId) {
         let Some(stream) = self.streams.remove(&id) else { return };
         self.creating.retain(|_, creating| *creating != id);
-        self.inbound.retain(|_, of| *of != id);
+        let inbound = self.forget_inbound(id);
         let Some(session) = stream.session else { return };
         if matches!(stream.role, Role::Server { .. }) {
-            let number = Value::Number(stream.stream_id as f64);
+            let number = Value::Number(stream.stream_id() as f64);
             let command = Command::new("deleteStream", 0.0, vec![number]);
             self.connection.send(now, endpoint, command.encode());
         }
         if let Some(mut view) = endpoint.session(session) {
             stream.close(now, &mut view);
+            if matches!(stream.role, Role::Publisher { .. }) {
+                // RFC 7425 §5.3.5.3: one flow of a stream rejected, all rejected.
+                inbound.into_iter().for_each(|flow| view.reject_flow(now, flow, 0));
+            }
         }
         self.watch_idle_peer(now, session);
+    }
+
+    /// The far end's flows of a stream, which mean nothing from now on.
+    fn forget_inbound(&mut self, id: StreamId) -> Vec<u64> {
+        let flows = self.inbound.extract_if(|_, of| *of == id).map(|((_, flow), _)| flow);
+        let flows = flows.collect();
+        self.sync.retain(|(_, tree), _| *tree != Some(id));
+        flows
     }
 
     /// Takes in an event of the endpoint.
@@ -333,7 +352,8 @@ impl NetConnection {
     fn on_command(&mut self, now: Instant, endpoint: &mut Endpoint, command: Command) {
         let transaction = command.transaction as u64;
         let is_answer = matches!(command.name.as_str(), "_result" | "_error");
-        match self.creating.remove(&transaction).filter(|_| is_answer) {
+        let created = if is_answer { self.creating.remove(&transaction) } else { None };
+        match created {
             Some(stream) => self.on_stream_created(now, endpoint, stream, &command),
             // MonaServer 2 says so to setPeerInfo, which asks for no answer, and uses it all the same.
             None if is_answer && transaction == 0 => {}
@@ -363,8 +383,7 @@ impl NetConnection {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let Role::Server { command } = &mut stream.role else { return };
         let command = command.take();
-        stream.stream_id = number as u64;
-        stream.session = Some(session);
+        stream.on_created(session, number as u64);
         if let (Some(command), Some(mut view)) = (command, endpoint.session(session)) {
             stream.request(now, &mut view, &command, Some(control));
         }
@@ -372,7 +391,7 @@ impl NetConnection {
 
     fn on_session_closed(&mut self, session: SessionId) {
         self.peers.remove(&session);
-        self.sync.remove(&session);
+        self.sync.retain(|(of, _), _| *of != session);
         self.inbound.retain(|(of, _), _| *of != session);
         let ended: Vec<StreamId> = self
             .streams
@@ -383,10 +402,25 @@ impl NetConnection {
         ended.into_iter().for_each(|id| self.end_stream(id));
     }
 
+    /// The far end ended it, while its session goes on.
+    fn end_stream_at(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        session: SessionId,
+        id: StreamId,
+    ) {
+        if let (Some(stream), Some(mut view)) = (self.streams.get(&id), endpoint.session(session)) {
+            stream.close(now, &mut view);
+        }
+        self.end_stream(id);
+        self.watch_idle_peer(now, session);
+    }
+
     /// The far end ended it.
     fn end_stream(&mut self, id: StreamId) {
         if self.streams.remove(&id).is_some() {
-            self.inbound.retain(|_, of| *of != id);
+            self.forget_inbound(id);
             self.push_stream_event(id, StreamEvent::Ended);
         }
     }

@@ -4,8 +4,11 @@ mod client;
 mod config;
 mod group_channel;
 mod identity;
+mod live;
 mod registry;
+mod replies;
 mod run;
+mod streams;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -23,11 +26,12 @@ use crate::{
     Endpoint, Event, FlowEvent, FlowOptions, Path, Priority, ProtectionRules, SessionId,
     crypto::PeerId,
     net::App,
-    rtmp::{FlowMetadata, Message},
+    rtmp::{Command, FlowMetadata, Message, MessageType, UserControl},
     wire::{Address, Origin},
 };
-use client::Client;
+use client::{Client, StreamRequest};
 use group_channel::{GROUP_SIGNATURE, MemberHint};
+use streams::{StreamEnd, Streams};
 
 /// A newcomer hears of its neighbours at once, they of it a little later: if it has reached them
 /// by then, two sessions do not collide, and if it could not, the other direction is tried.
@@ -46,6 +50,12 @@ pub struct ServerStats {
     pub joins: u64,
     /// Commands and messages that made no sense.
     pub malformed: u64,
+    /// Clients let go because they did not take their answers.
+    pub choked: u64,
+    /// Messages of live streams sent to players.
+    pub relayed: u64,
+    /// Those that a player was too slow for.
+    pub withheld: u64,
 }
 
 /// The server as an application of a driver.
@@ -55,6 +65,8 @@ pub struct Server {
     registry: Registry,
     hints: VecDeque<(Instant, MemberHint)>,
     protection: ProtectionRules,
+    /// If the server carries any.
+    streams: Option<Streams>,
     stats: ServerStats,
 }
 
@@ -63,6 +75,11 @@ impl Server {
     /// only when it connects, so they are looked at again then.
     pub fn new(protection: ProtectionRules) -> Self {
         Self { protection, ..Self::default() }
+    }
+
+    /// Lets clients publish live streams to others; without this, the server only introduces.
+    pub fn carry_streams(&mut self) {
+        self.streams.get_or_insert_default();
     }
 
     /// Counters so far.
@@ -99,19 +116,107 @@ impl Server {
     ) {
         let Some(client) = self.clients.get_mut(&session) else { return };
         if client.is_group_channel(flow) {
-            self.on_group_message(now, endpoint, session, flow, data);
-        } else if let Ok(message) = Message::decode(data) {
-            let outcome =
-                client.on_message(now, endpoint, session, flow, &message, &self.protection);
-            self.stats.connects += u64::from(outcome.has_connected);
-            self.stats.malformed += u64::from(outcome.is_malformed);
-            if let Some(addresses) = outcome.peer_info {
-                let peer = client.peer;
-                self.registry.set_addresses(peer, addresses);
-            }
-        } else {
-            self.stats.malformed += 1;
+            return self.on_group_message(now, endpoint, session, flow, data);
         }
+        if !client.passes(flow, data) {
+            return;
+        }
+        let (Some(stream_id), Ok(message)) = (client.stream_of(flow), Message::decode(data)) else {
+            self.stats.malformed += 1;
+            return;
+        };
+        match message.kind {
+            MessageType::USER_CONTROL => {
+                self.on_user_control(now, endpoint, session, flow, &message)
+            }
+            MessageType::COMMAND_AMF0 | MessageType::COMMAND_AMF3 => {
+                self.on_command(now, endpoint, session, stream_id, &message);
+            }
+            MessageType::AUDIO
+            | MessageType::VIDEO
+            | MessageType::DATA_AMF0
+            | MessageType::DATA_AMF3 => {
+                self.relay(now, endpoint, StreamEnd { session, stream_id }, message);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_command(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        session: SessionId,
+        stream_id: u64,
+        message: &Message,
+    ) {
+        let (Some(client), Some(mut view)) =
+            (self.clients.get_mut(&session), endpoint.session(session))
+        else {
+            return;
+        };
+        let Ok(command) = Command::decode(message) else {
+            self.stats.malformed += 1;
+            return;
+        };
+        let outcome = client.on_command(now, &mut view, stream_id, &command, &self.protection);
+        self.stats.connects += u64::from(outcome.has_connected);
+        self.stats.malformed += u64::from(outcome.is_malformed);
+        if let Some(addresses) = outcome.peer_info {
+            self.registry.set_addresses(client.peer, addresses);
+        }
+        if client.is_choked() {
+            self.stats.choked += 1;
+            return self.let_go(now, endpoint, session);
+        }
+        if let Some(request) = outcome.stream {
+            self.on_stream_request(now, endpoint, session, request);
+        }
+    }
+
+    fn on_user_control(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        session: SessionId,
+        flow: u64,
+        message: &Message,
+    ) {
+        let (Some(client), Some(mut view)) =
+            (self.clients.get_mut(&session), endpoint.session(session))
+        else {
+            return;
+        };
+        if let Ok(UserControl::FlowSync { id, count }) = UserControl::decode(&message.payload) {
+            let released = client.on_barrier(now, &mut view, flow, id, count);
+            self.go_on(now, endpoint, session, released);
+        }
+    }
+
+    /// Flows that waited at a barrier have their way.
+    fn go_on(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        session: SessionId,
+        released: Vec<(u64, VecDeque<Bytes>)>,
+    ) {
+        for (flow, messages) in released {
+            if let Some(mut view) = endpoint.session(session) {
+                view.suspend_flow(now, flow, false);
+            }
+            for message in messages {
+                self.on_message(now, endpoint, session, flow, &message);
+            }
+        }
+    }
+
+    /// Ends a client's session from our side.
+    fn let_go(&mut self, now: Instant, endpoint: &mut Endpoint, session: SessionId) {
+        if let Some(view) = endpoint.session(session) {
+            view.close(now);
+        }
+        self.forget(now, endpoint, session);
     }
 
     fn on_group_message(
@@ -166,12 +271,35 @@ impl Server {
         flow: u64,
     ) {
         let Some(client) = self.clients.get_mut(&session) else { return };
+        // RFC 7425 §5.3.6: the end of this flow is the connection's.
+        if client.is_control(flow) {
+            return self.let_go(now, endpoint, session);
+        }
         let peer = client.peer;
         if let Some(group) = client.leave(flow) {
             self.registry.leave(&group, &peer);
         }
         if let Some(mut view) = endpoint.session(session) {
-            client.close_flow(now, &mut view, flow);
+            let released = client.on_flow_finished(now, &mut view, flow);
+            self.go_on(now, endpoint, session, released);
+        }
+    }
+
+    /// A client takes no more of one of our flows: its stream is over, or the connection.
+    fn on_flow_rejected(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        session: SessionId,
+        flow: u64,
+    ) {
+        let client = self.clients.get(&session);
+        match client.and_then(|client| client.stream_of_answer(flow)) {
+            Some(0) => self.let_go(now, endpoint, session),
+            Some(stream_id) => {
+                self.on_stream_request(now, endpoint, session, StreamRequest::Close(stream_id));
+            }
+            None => {}
         }
     }
 
@@ -191,7 +319,8 @@ impl Server {
         }
     }
 
-    fn forget(&mut self, session: SessionId) {
+    fn forget(&mut self, now: Instant, endpoint: &mut Endpoint, session: SessionId) {
+        self.leave_streams(now, endpoint, session);
         let Some(client) = self.clients.remove(&session) else { return };
         log::info!("{:?} is gone", client.peer);
         self.registry.remove(&client.peer);
@@ -230,7 +359,7 @@ impl App for Server {
             Event::SessionOpened { session, peer, .. } => {
                 self.clients.insert(session, Client::new(peer));
             }
-            Event::SessionClosed { session, .. } => self.forget(session),
+            Event::SessionClosed { session, .. } => self.forget(now, endpoint, session),
             Event::AddressChanged { session, path } => {
                 self.on_address_changed(now, endpoint, session, path);
             }
@@ -244,7 +373,10 @@ impl App for Server {
                     self.on_message(now, endpoint, session, flow, &data)
                 }
                 FlowEvent::Finished { flow } => self.on_flow_finished(now, endpoint, session, flow),
-                FlowEvent::Rejected { .. } | FlowEvent::Gap { .. } => {}
+                FlowEvent::Rejected { flow, .. } => {
+                    self.on_flow_rejected(now, endpoint, session, flow);
+                }
+                FlowEvent::Gap { .. } => {}
             },
         }
     }

@@ -85,7 +85,9 @@ impl World {
         let mut rig = Rig::new(5, Link::default());
         let config = Config { introduces: true, ..Config::default() };
         let endpoint = Endpoint::new(config, Identity::server(&[9; 64]), rig.now, [9; 32]);
-        let program = Program::Server(Box::default());
+        let mut server = Server::default();
+        server.carry_streams();
+        let program = Program::Server(Box::new(server));
         rig.add(address(SERVER), Host { endpoint, program, heard: Vec::new() });
         for seed in 1..=clients {
             let identity = Identity::peer(&mut StdRng::seed_from_u64(seed.into()));
@@ -275,4 +277,52 @@ fn no_more_peers_than_allowed() {
     }
     world.pass(5.0);
     assert_eq!(world.heard(1).len(), 1, "one request got through");
+}
+
+#[test]
+fn a_server_carries_live_streams() {
+    let mut world = World::new(3);
+    let play =
+        |now, endpoint: &mut Endpoint, net: &mut NetConnection| net.play(now, endpoint, "film");
+    world.with(2, play).unwrap();
+    world.pass(1.0);
+    assert_eq!(codes(&world.heard(2)), ["NetStream.Play.Reset", "NetStream.Play.Start"]);
+    let publish =
+        |now, endpoint: &mut Endpoint, net: &mut NetConnection| net.publish(now, endpoint, "film");
+    let stream = world.with(1, publish).unwrap();
+    world.pass(1.0);
+    assert_eq!(codes(&world.heard(1)), ["NetStream.Publish.Start"]);
+    let (header, key, frame) = (&[0x17, 0, 1][..], &[0x17, 1, 2][..], &[0x27, 1, 3][..]);
+    for payload in [header, frame, key, frame] {
+        world.send(stream, MessageType::VIDEO, 40, payload);
+    }
+    world.pass(1.0);
+    let heard = world.heard(2);
+    assert_eq!(codes(&heard), ["NetStream.Play.PublishNotify"]);
+    assert_eq!(payloads(&heard), [header, key, frame]);
+    // One that comes late, and one that would publish the same.
+    world.with(3, play).unwrap();
+    let second = world.with(3, publish).unwrap();
+    world.pass(1.0);
+    let heard = world.heard(3);
+    assert!(codes(&heard).contains(&"NetStream.Publish.BadName"), "{heard:?}");
+    assert_eq!(payloads(&heard).last(), Some(&header));
+    world.with(1, |now, endpoint, net| net.close_stream(now, endpoint, stream));
+    world.with(3, |now, endpoint, net| net.close_stream(now, endpoint, second));
+    world.pass(1.0);
+    assert_eq!(codes(&world.heard(2)), ["NetStream.Play.UnpublishNotify"]);
+}
+
+#[test]
+fn the_end_of_the_control_flow_ends_the_connection() {
+    let mut world = World::new(1);
+    let peer = world.rig.node(1).endpoint.peer_id();
+    let now = world.rig.now;
+    let server = &mut world.rig.node(0).endpoint;
+    let session = server.session_with(&peer).unwrap();
+    // Ours to the client, the first that the server opened.
+    server.session(session).unwrap().close_flow(now, 2);
+    world.pass(1.0);
+    assert_eq!(world.heard(1), [NetEvent::Closed]);
+    assert!(world.rig.node(0).endpoint.session_with(&peer).is_none());
 }

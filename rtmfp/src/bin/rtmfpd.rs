@@ -35,6 +35,9 @@ struct Arguments {
     /// Diffie-Hellman group for ephemeral keys: 2, 5, 14 or 16; may be repeated [default: 2 5 14]
     #[arg(long = "group", value_name = "NUMBER")]
     groups: Vec<GroupNumber>,
+    /// Relay what clients publish to those who play it; without this the server only introduces
+    #[arg(long)]
+    live_streams: bool,
     /// HMACs on packets, in place of 16-bit checksums [default: match]
     #[arg(long, value_name = "WHEN")]
     hmac: Option<Want>,
@@ -70,6 +73,7 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     config.hmac = arguments.hmac.or(config.hmac);
     config.sequence_numbers = arguments.sequence_numbers.or(config.sequence_numbers);
     config.static_keys |= arguments.static_keys;
+    config.live_streams |= arguments.live_streams;
     let server = start(&config)?;
     println!("rtmfpd ready rtmfp://{} fingerprint={}", server.address(), server.fingerprint());
     ctrlc::set_handler(server.stopper())?;

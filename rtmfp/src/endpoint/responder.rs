@@ -285,10 +285,8 @@ impl Endpoint {
                 signed: &[],
             };
             answer.put_signed(&mut reply, sign);
-            let answered = Answered {
-                component: sha256(&[chunk.component]),
-                reply: reply.as_slice().into(),
-            };
+            let answered =
+                Answered { component: sha256(&[chunk.component]), reply: reply.as_slice().into() };
             let birth = Birth {
                 far_id: chunk.session_id,
                 mode: Mode::Responder,

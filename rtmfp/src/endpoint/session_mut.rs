@@ -95,7 +95,8 @@ impl<'a> SessionMut<'a> {
     }
 
     /// Opens a flow. `metadata` (at most 512 bytes, the rest is cut off) says what it is for;
-    /// `association` names a flow of the far end that it answers.
+    /// `association` names a flow of the far end that it answers. If that is over, so is the new
+    /// flow: nothing is sent on it (RFC 7016 §3.6.2.1).
     pub fn open_flow(
         &mut self,
         metadata: &[u8],
@@ -103,7 +104,9 @@ impl<'a> SessionMut<'a> {
         options: FlowOptions,
     ) -> u64 {
         let metadata = &metadata[..metadata.len().min(MAX_METADATA)];
-        self.session().sender.open(metadata, association, options)
+        let session = self.session();
+        let has_ended = association.is_some_and(|flow| !session.receiver.is_open(flow));
+        session.sender.open(metadata, association, options, !has_ended)
     }
 
     /// Queues a message. With a deadline it is given up when that passes before it arrived.

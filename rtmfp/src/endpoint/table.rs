@@ -210,9 +210,10 @@ impl Table {
         if self.timers.len() <= 4 * self.entries.len() + 64 {
             return;
         }
-        let scheduled = self.entries.iter().filter_map(|(_, entry)| {
-            entry.scheduled.map(|at| Reverse((at, entry.id)))
-        });
+        let scheduled = self
+            .entries
+            .iter()
+            .filter_map(|(_, entry)| entry.scheduled.map(|at| Reverse((at, entry.id))));
         self.timers = scheduled.collect();
     }
 

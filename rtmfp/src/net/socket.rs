@@ -51,6 +51,11 @@ impl Socket {
         self.local
     }
 
+    /// There may be more to receive.
+    pub fn is_readable(&self) -> bool {
+        self.is_readable
+    }
+
     pub fn set_readable(&mut self) {
         self.is_readable = true;
     }
@@ -59,14 +64,16 @@ impl Socket {
         self.is_writable = true;
     }
 
-    /// The socket a path names, or the first of its address family.
+    /// The socket a path names, or the first of its address family: a forwarded hello may ask for
+    /// an answer to the other one.
     pub fn choose(sockets: &mut [Self], path: Path) -> Option<&mut Self> {
-        let is_v4 = path.remote.is_ipv4();
-        let index = match sockets.get(usize::from(path.socket)) {
-            Some(_) => usize::from(path.socket),
-            None => sockets.iter().position(|socket| socket.local.is_ipv4() == is_v4)?,
+        let fits = |socket: &Self| socket.local.is_ipv4() == path.remote.is_ipv4();
+        let named = usize::from(path.socket);
+        let index = match sockets.get(named).is_some_and(fits) {
+            true => named,
+            false => sockets.iter().position(fits)?,
         };
-        sockets.get_mut(index).filter(|socket| socket.local.is_ipv4() == is_v4)
+        sockets.get_mut(index)
     }
 
     /// Receives one batch and hands out its datagrams. False when the socket is empty.

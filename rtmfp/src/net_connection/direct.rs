@@ -83,7 +83,7 @@ impl NetConnection {
         let session = stream.session.ok_or(StreamError::NotReady)?;
         let mut view = endpoint.session(session).ok_or(StreamError::Unknown)?;
         let flow = stream.flow_for(&mut view, MessageType::DATA_AMF0, None);
-        let begin = UserControl::StreamBegin(stream.stream_id as u32).encode();
+        let begin = UserControl::StreamBegin(stream.stream_id() as u32).encode();
         for message in [
             begin,
             Self::status("NetStream.Play.Reset", "Playing and resetting"),
@@ -103,7 +103,9 @@ impl NetConnection {
         peer: PeerId,
         is_responder: bool,
     ) {
-        let was_asked_for = self.opening.remove(&session).is_some();
+        // By this session or by one that it takes the place of.
+        let was_asked_for = self.opening.values().any(|wanted| *wanted == peer);
+        self.opening.remove(&session);
         if self.connection.is_with(session) {
             return;
         }
@@ -126,11 +128,12 @@ impl NetConnection {
         peer: PeerId,
     ) {
         for stream in self.streams.values_mut() {
+            let Some(mut view) = endpoint.session(session) else { return };
             let command = match &mut stream.role {
                 Role::Subscriber { peer: wanted, command } if *wanted == peer => command.take(),
                 _ => None,
             };
-            if let (Some(command), Some(mut view)) = (command, endpoint.session(session)) {
+            if let Some(command) = command {
                 stream.session = Some(session);
                 stream.request(now, &mut view, &command, None);
             }
@@ -147,8 +150,13 @@ impl NetConnection {
     ) {
         let Some(peer) = self.opening.remove(&session) else { return };
         if let OpenFailure::Superseded(other) = reason {
-            self.peers.entry(other).or_insert(peer);
-            self.send_waiting(now, endpoint, other, peer);
+            // If that one is not open yet, it is being opened and we shall hear of it.
+            if endpoint.session(other).is_some() {
+                self.peers.entry(other).or_insert(peer);
+                self.send_waiting(now, endpoint, other, peer);
+            } else {
+                self.opening.insert(other, peer);
+            }
             return;
         }
         let waits = |stream: &Stream| {
@@ -175,17 +183,21 @@ impl NetConnection {
 
     /// When [`Self::handle_timeout`] has something to do.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.idle_peers.front().map(|(at, _)| *at)
+        let idle = self.idle_peers.front().map(|(at, _)| *at);
+        idle.into_iter().chain(self.connection.poll_timeout()).min()
     }
 
     /// Lets time pass.
     pub fn handle_timeout(&mut self, now: Instant, endpoint: &mut Endpoint) {
+        if let Some(event) = self.connection.handle_timeout(now, endpoint) {
+            self.on_connection(now, endpoint, event);
+        }
         while let Some((_, session)) = self.idle_peers.pop_front_if(|(at, _)| *at <= now) {
             if self.is_idle(session)
                 && let Some(view) = endpoint.session(session)
             {
                 view.close(now);
-                self.peers.remove(&session);
+                self.on_session_closed(session);
             }
         }
     }

@@ -48,7 +48,7 @@ impl NetConnection {
                 }
             }
             FlowEvent::Finished { flow } => self.on_finished(now, endpoint, session, *flow),
-            FlowEvent::Rejected { flow, .. } => self.on_rejected(now, session, *flow),
+            FlowEvent::Rejected { flow, .. } => self.on_rejected(now, endpoint, session, *flow),
         }
     }
 
@@ -82,7 +82,7 @@ impl NetConnection {
 
     fn server_stream(&self, stream_id: u64) -> Option<StreamId> {
         let is_it = |stream: &Stream| {
-            matches!(stream.role, Role::Server { .. }) && stream.stream_id == stream_id
+            matches!(stream.role, Role::Server { .. }) && stream.stream_id() == stream_id
         };
         self.streams.iter().find(|(_, stream)| is_it(stream)).map(|(id, _)| *id)
     }
@@ -116,15 +116,19 @@ impl NetConnection {
         flow: u64,
         data: Bytes,
     ) {
-        if !self.sync.entry(session).or_default().passes(flow, &data) {
+        let tree = self.tree_of(session, flow);
+        if !self.sync.entry(tree).or_default().passes(flow, &data) {
             return;
         }
         let Ok(message) = Message::decode(&data) else { return };
+        if message.kind.is_protocol_control() {
+            return;
+        }
         if message.kind == MessageType::USER_CONTROL
             && let Ok(UserControl::FlowSync { id, count }) = UserControl::decode(&message.payload)
         {
-            let released = self.sync.entry(session).or_default().arrive(flow, id, count);
-            let waits = self.sync.get(&session).is_some_and(|sync| sync.is_held(flow));
+            let released = self.sync.entry(tree).or_default().arrive(flow, id, count);
+            let waits = self.sync.get(&tree).is_some_and(|sync| sync.is_held(flow));
             if let Some(mut view) = endpoint.session(session).filter(|_| waits) {
                 view.suspend_flow(now, flow, true);
             }
@@ -132,8 +136,15 @@ impl NetConnection {
             return;
         }
         if let Some(stream) = self.inbound.get(&(session, flow)).copied() {
-            self.on_stream_message(session, stream, message);
+            self.on_stream_message(now, endpoint, session, stream, message);
         }
+    }
+
+    /// The tree of associated flows that a flow belongs to, whose barriers it meets: with the
+    /// server there is one, with peers one for each stream.
+    fn tree_of(&self, session: SessionId, flow: u64) -> (SessionId, Option<StreamId>) {
+        let stream = self.inbound.get(&(session, flow)).copied();
+        (session, stream.filter(|_| !self.connection.is_with(session)))
     }
 
     /// Flows that go on after a barrier.
@@ -154,7 +165,14 @@ impl NetConnection {
         }
     }
 
-    fn on_stream_message(&mut self, session: SessionId, id: StreamId, message: Message) {
+    fn on_stream_message(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        session: SessionId,
+        id: StreamId,
+        message: Message,
+    ) {
         if !matches!(message.kind, MessageType::COMMAND_AMF0 | MessageType::COMMAND_AMF3) {
             return self.push_stream_event(id, StreamEvent::Message(message));
         }
@@ -171,7 +189,7 @@ impl NetConnection {
                 let name = name.to_owned();
                 self.events.push_back(NetEvent::Requested { stream: id, peer, name });
             }
-            "closeStream" if is_publisher => self.end_stream(id),
+            "closeStream" if is_publisher => self.end_stream_at(now, endpoint, session, id),
             _ => self.push_stream_event(id, StreamEvent::Message(message)),
         }
     }
@@ -183,31 +201,37 @@ impl NetConnection {
         session: SessionId,
         flow: u64,
     ) {
-        let released =
-            self.sync.get_mut(&session).map(|sync| sync.on_gone(flow)).unwrap_or_default();
-        self.release(now, endpoint, session, released);
-        let Some(id) = self.inbound.remove(&(session, flow)) else { return };
+        let tree = self.tree_of(session, flow);
+        let of = self.inbound.remove(&(session, flow));
+        let left: Vec<u64> = self
+            .inbound
+            .keys()
+            .filter(|(other, flow)| *other == session && self.tree_of(session, *flow) == tree)
+            .map(|(_, flow)| *flow)
+            .collect();
+        let released = self.sync.get_mut(&tree).map(|sync| sync.on_gone(&left));
+        self.release(now, endpoint, session, released.unwrap_or_default());
+        let Some(id) = of else { return };
         let is_request = self.streams.get(&id).is_some_and(
             |stream| matches!(stream.role, Role::Publisher { control } if control == flow),
         );
         // RFC 7425 §5.4.2: media flows may come and go; the request's own end is the end.
         if is_request {
-            if let (Some(stream), Some(mut view)) =
-                (self.streams.get(&id), endpoint.session(session))
-            {
-                stream.close(now, &mut view);
-            }
-            self.end_stream(id);
-            self.watch_idle_peer(now, session);
+            self.end_stream_at(now, endpoint, session, id);
         }
     }
 
     /// A flow of ours is not wanted: the stream is over if it was the one that asked for it.
-    fn on_rejected(&mut self, now: Instant, session: SessionId, flow: u64) {
+    fn on_rejected(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        session: SessionId,
+        flow: u64,
+    ) {
         let Some(id) = self.stream_of_request(session, flow) else { return };
         if self.streams.get(&id).is_some_and(|stream| stream.request == Some(flow)) {
-            self.end_stream(id);
-            self.watch_idle_peer(now, session);
+            self.end_stream_at(now, endpoint, session, id);
         }
     }
 }

@@ -5,7 +5,8 @@ use std::time::Instant;
 use crate::{
     FlowOptions, Priority, SessionId, SessionMut,
     crypto::PeerId,
-    rtmp::{Command, FlowMetadata, MessageType},
+    rtmp::{Command, MessageType},
+    stream_flows::StreamFlows,
 };
 
 /// Names a stream of a NetConnection.
@@ -25,24 +26,26 @@ pub(super) enum Role {
 
 #[derive(Debug)]
 pub(super) struct Stream {
-    pub stream_id: u64,
     pub role: Role,
     pub session: Option<SessionId>,
     /// Our flow with the command that began it.
     pub request: Option<u64>,
-    audio: Option<u64>,
-    video: Option<u64>,
-    data: Option<u64>,
+    flows: StreamFlows,
 }
 
 impl Stream {
     pub fn new(stream_id: u64, role: Role) -> Self {
-        let (session, request, audio, video, data) = Default::default();
-        Self { stream_id, role, session, request, audio, video, data }
+        Self { role, session: None, request: None, flows: StreamFlows::new(stream_id) }
     }
 
-    fn metadata(&self) -> Vec<u8> {
-        FlowMetadata { stream_id: self.stream_id, network_order: false }.encode()
+    pub fn stream_id(&self) -> u64 {
+        self.flows.stream_id()
+    }
+
+    /// The server has made it.
+    pub fn on_created(&mut self, session: SessionId, stream_id: u64) {
+        self.session = Some(session);
+        self.flows = StreamFlows::new(stream_id);
     }
 
     /// Sends the command that begins the stream, on a flow of its own.
@@ -54,13 +57,12 @@ impl Stream {
         association: Option<u64>,
     ) {
         let options = FlowOptions { priority: Priority::High, time_critical: false };
-        let flow = view.open_flow(&self.metadata(), association, options);
+        let flow = view.open_flow(&self.flows.metadata(), association, options);
         let _ = view.send(now, flow, command.encode(), None);
         self.request = Some(flow);
     }
 
-    /// Our flow for messages of this kind: audio, video and the rest travel apart, so that none
-    /// waits for another's retransmission.
+    /// Our flow for messages of this kind.
     pub fn flow_for(
         &mut self,
         view: &mut SessionMut<'_>,
@@ -71,22 +73,12 @@ impl Stream {
             Role::Publisher { control } => Some(control),
             Role::Server { .. } | Role::Subscriber { .. } => server_control,
         };
-        let metadata = self.metadata();
-        let (slot, options) = match kind {
-            MessageType::AUDIO => {
-                (&mut self.audio, FlowOptions { priority: Priority::High, time_critical: true })
-            }
-            MessageType::VIDEO => {
-                (&mut self.video, FlowOptions { priority: Priority::Normal, time_critical: true })
-            }
-            _ => (&mut self.data, FlowOptions { priority: Priority::High, time_critical: false }),
-        };
-        *slot.get_or_insert_with(|| view.open_flow(&metadata, association, options))
+        self.flows.flow_for(view, kind, association)
     }
 
     /// Our flows of the stream.
     pub fn flows(&self) -> impl Iterator<Item = u64> {
-        [self.request, self.audio, self.video, self.data].into_iter().flatten()
+        self.request.into_iter().chain(self.flows.all())
     }
 
     /// Closes our flows, and refuses the flow it was asked for on.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 /// Barriers that may be open at once; more let everything through.
 const MAX_BARRIERS: usize = 16;
 
-/// The barriers of one session. Flows of another session never meet these.
+/// The barriers of one tree of associated flows, such as a connection's or a direct stream's.
 #[derive(Debug, Default)]
 pub struct FlowSync {
     barriers: BTreeMap<u32, Barrier>,
@@ -62,15 +62,20 @@ impl FlowSync {
         self.held.contains_key(&flow)
     }
 
-    /// A flow is gone. The barriers it never reached would never open; they open now.
-    pub fn on_gone(&mut self, flow: u64) -> Vec<(u64, VecDeque<Bytes>)> {
-        let missed: Vec<u32> = self
+    /// A flow is gone; `left` are the others of the tree. Barriers that too few of them can still
+    /// reach would never open; they open now.
+    pub fn on_gone(&mut self, left: &[u64]) -> Vec<(u64, VecDeque<Bytes>)> {
+        let is_hopeless = |barrier: &Barrier| {
+            let to_come = left.iter().filter(|flow| !barrier.arrived.contains(flow)).count();
+            barrier.arrived.len() + to_come < barrier.count as usize
+        };
+        let hopeless: Vec<u32> = self
             .barriers
             .iter()
-            .filter(|(_, barrier)| !barrier.arrived.contains(&flow))
+            .filter(|(_, barrier)| is_hopeless(barrier))
             .map(|(id, _)| *id)
             .collect();
-        missed.into_iter().flat_map(|id| self.open(id)).collect()
+        hopeless.into_iter().flat_map(|id| self.open(id)).collect()
     }
 
     fn open(&mut self, id: u32) -> Vec<(u64, VecDeque<Bytes>)> {
@@ -109,7 +114,8 @@ mod tests {
     fn a_flow_that_ends_keeps_nobody_waiting() {
         let mut sync = FlowSync::default();
         sync.arrive(1, 7, 2);
-        assert_eq!(sync.on_gone(2).len(), 1);
+        assert!(sync.on_gone(&[1, 2]).is_empty(), "3 has nothing to do with it");
+        assert_eq!(sync.on_gone(&[1]).len(), 1);
         assert!(!sync.is_held(1));
     }
 

@@ -19,6 +19,13 @@ impl MessageType {
     pub const COMMAND_AMF0: Self = Self(20);
 }
 
+impl MessageType {
+    /// RFC 7425 §5.1: RTMP's own protocol control, which RTMFP does itself. Neither sent nor heeded.
+    pub fn is_protocol_control(self) -> bool {
+        matches!(self.0, 1 | 2 | 3 | 5 | 6)
+    }
+}
+
 /// An RTMP message: 5 bytes of header, then its payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {

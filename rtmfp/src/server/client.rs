@@ -1,16 +1,25 @@
 //! One connected client: its control flow, its streams, its groups.
 
-use std::{collections::HashMap, net::SocketAddr, time::Instant};
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
 
 use super::{
     control_options,
     group_channel::{GROUP_SIGNATURE, MemberHint},
     registry::GroupId,
+    replies,
+    streams::Name,
 };
 use crate::{
-    Endpoint, ProtectionRules, SessionId, SessionMut,
+    ProtectionRules, SessionMut,
     crypto::{PeerId, Protection},
-    rtmp::{Command, FlowMetadata, Message, MessageType, UserControl, Value},
+    rtmp::{Command, FlowMetadata, FlowSync, MessageType, UserControl, Value},
+    stream_flows::StreamFlows,
     wire::{Address, Origin},
 };
 
@@ -18,17 +27,19 @@ use crate::{
 const MAX_GROUPS: usize = 64;
 /// RTMP flows that one client may have open.
 const MAX_FLOWS: usize = 256;
+/// Streams that one client may publish or play.
+const MAX_STREAMS: usize = 64;
 /// Addresses taken from setPeerInfo: with the observed one, a redirect stays small.
 const MAX_ADDRESSES: usize = 16;
+/// Answers that a client has not acknowledged; who lets more pile up takes none.
+const MAX_UNSENT: usize = 64 << 10;
+/// Media that a player has not acknowledged; what comes then is not sent to it.
+const MAX_UNSENT_MEDIA: usize = 4 << 20;
+/// As rtmfp-cpp's server has them: what comes later is of no use to a live player.
+const VIDEO_LIFETIME: Duration = Duration::from_secs(2);
+const AUDIO_LIFETIME: Duration = Duration::from_millis(2200);
 /// Cirrus commanded 15 s to keep NATs open.
 const KEEPALIVE: UserControl = UserControl::SetKeepalive { server: 15_000, peer: 10_000 };
-
-#[derive(Debug)]
-struct RtmpFlow {
-    stream_id: u64,
-    /// Our flow that answers it, once there was something to say.
-    answer: Option<u64>,
-}
 
 #[derive(Debug, Default)]
 struct GroupChannel {
@@ -36,39 +47,69 @@ struct GroupChannel {
     answer: Option<u64>,
 }
 
-/// What a message led to.
+/// What a client asks of the server's streams.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum StreamRequest {
+    Publish(u64, Name),
+    Play(u64, Name),
+    Close(u64),
+}
+
+/// What a command led to.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     pub has_connected: bool,
     pub is_malformed: bool,
     pub peer_info: Option<Vec<Address>>,
+    pub stream: Option<StreamRequest>,
 }
 
 #[derive(Debug)]
 pub(super) struct Client {
     pub peer: PeerId,
+    app: String,
     is_connected: bool,
-    flows: HashMap<u64, RtmpFlow>,
+    is_choked: bool,
+    /// The flow that the connection lives and ends with.
+    control: Option<u64>,
+    /// The client's flows, by the stream they are of.
+    flows: HashMap<u64, u64>,
+    /// Ours, by stream; 0 is the connection.
+    answers: BTreeMap<u64, StreamFlows>,
     channels: HashMap<u64, GroupChannel>,
     streams_created: u32,
+    sync: FlowSync,
 }
 
 impl Client {
     pub fn new(peer: PeerId) -> Self {
         Self {
             peer,
+            app: String::new(),
             is_connected: false,
+            is_choked: false,
+            control: None,
             flows: HashMap::new(),
+            answers: BTreeMap::new(),
             channels: HashMap::new(),
             streams_created: 0,
+            sync: FlowSync::default(),
         }
+    }
+
+    /// It does not take its answers.
+    pub fn is_choked(&self) -> bool {
+        self.is_choked
     }
 
     /// False if it must be rejected.
     pub fn open_rtmp_flow(&mut self, flow: u64, metadata: FlowMetadata) -> bool {
         let has_room = self.flows.len() < MAX_FLOWS;
         if has_room {
-            self.flows.insert(flow, RtmpFlow { stream_id: metadata.stream_id, answer: None });
+            self.flows.insert(flow, metadata.stream_id);
+            if metadata.stream_id == 0 {
+                self.control.get_or_insert(flow);
+            }
         }
         has_room
     }
@@ -84,6 +125,22 @@ impl Client {
 
     pub fn is_group_channel(&self, flow: u64) -> bool {
         self.channels.contains_key(&flow)
+    }
+
+    /// The stream that a flow of the client is of.
+    pub fn stream_of(&self, flow: u64) -> Option<u64> {
+        self.flows.get(&flow).copied()
+    }
+
+    /// The connection ends with this flow.
+    pub fn is_control(&self, flow: u64) -> bool {
+        self.control == Some(flow)
+    }
+
+    /// The stream that one of our flows is of.
+    pub fn stream_of_answer(&self, flow: u64) -> Option<u64> {
+        let is_it = |flows: &StreamFlows| flows.all().any(|other| other == flow);
+        self.answers.iter().find(|(_, flows)| is_it(flows)).map(|(stream, _)| *stream)
     }
 
     /// Notes that the channel is for this group. False if it has one already.
@@ -105,13 +162,47 @@ impl Client {
         is_last.then_some(group)
     }
 
-    /// A flow of the client has ended: so does our answer to it.
-    pub fn close_flow(&mut self, now: Instant, view: &mut SessionMut<'_>, flow: u64) {
-        let channel = self.channels.remove(&flow).and_then(|channel| channel.answer);
-        let rtmp = self.flows.remove(&flow).and_then(|flow| flow.answer);
-        for answer in channel.into_iter().chain(rtmp) {
+    /// A flow of the client has ended. What waited for it at a barrier, by flow.
+    pub fn on_flow_finished(
+        &mut self,
+        now: Instant,
+        view: &mut SessionMut<'_>,
+        flow: u64,
+    ) -> Vec<(u64, VecDeque<Bytes>)> {
+        if let Some(answer) = self.channels.remove(&flow).and_then(|channel| channel.answer) {
             view.close_flow(now, answer);
         }
+        self.flows.remove(&flow);
+        let left: Vec<u64> = self.flows.keys().copied().collect();
+        self.sync.on_gone(&left)
+    }
+
+    /// The client is done with a stream: so are we.
+    pub fn close_stream(&mut self, now: Instant, view: &mut SessionMut<'_>, stream_id: u64) {
+        if let Some(flows) = self.answers.remove(&stream_id) {
+            flows.all().for_each(|flow| view.close_flow(now, flow));
+        }
+    }
+
+    /// A message, unless its flow waits at a barrier (RFC 7425 §5.2).
+    pub fn passes(&mut self, flow: u64, data: &Bytes) -> bool {
+        self.sync.passes(flow, data)
+    }
+
+    /// A flow has reached a barrier; flows that go on now, with what they brought.
+    pub fn on_barrier(
+        &mut self,
+        now: Instant,
+        view: &mut SessionMut<'_>,
+        flow: u64,
+        id: u32,
+        count: u32,
+    ) -> Vec<(u64, VecDeque<Bytes>)> {
+        let released = self.sync.arrive(flow, id, count);
+        if self.sync.is_held(flow) {
+            view.suspend_flow(now, flow, true);
+        }
+        released
     }
 
     /// Names a member of a group to the client, on the channel it joined by.
@@ -122,116 +213,188 @@ impl Client {
         let answer = *channel
             .answer
             .get_or_insert_with(|| view.open_flow(GROUP_SIGNATURE, Some(*flow), control_options()));
-        let _ = view.send(now, answer, hint.encode().into(), None);
-    }
-
-    /// Names the client's new address to it, as rtmfp-cpp's server does.
-    pub fn tell_address(&mut self, now: Instant, view: &mut SessionMut<'_>, address: SocketAddr) {
-        let control = self.flows.iter().find(|(_, flow)| flow.stream_id == 0);
-        let Some(flow) = control.map(|(flow, _)| *flow) else { return };
-        let info = Value::object([
-            ("level", Value::string("status")),
-            ("code", Value::string("NetConnection.AddressChange.Notify")),
-            ("description", Value::string("Your address has changed")),
-            ("publicAddress", Value::string(address.to_string())),
-        ]);
-        self.answer(now, view, flow, &Command::new("onStatus", 0.0, vec![info]));
-    }
-
-    pub fn on_message(
-        &mut self,
-        now: Instant,
-        endpoint: &mut Endpoint,
-        session: SessionId,
-        flow: u64,
-        message: &Message,
-        rules: &ProtectionRules,
-    ) -> Outcome {
-        let is_command =
-            matches!(message.kind, MessageType::COMMAND_AMF0 | MessageType::COMMAND_AMF3);
-        if !is_command || !self.flows.contains_key(&flow) {
-            return Outcome::default();
+        // Of a client that takes no hints the next ones are no loss.
+        if view.buffered_on(answer) < MAX_UNSENT {
+            let _ = view.send(now, answer, hint.encode().into(), None);
         }
-        let Ok(command) = Command::decode(message) else {
-            return Outcome { is_malformed: true, ..Outcome::default() };
-        };
-        let Some(mut view) = endpoint.session(session) else { return Outcome::default() };
-        self.on_command(now, &mut view, flow, &command, rules)
     }
 
-    fn on_command(
+    /// Names the client's new address to it.
+    pub fn tell_address(&mut self, now: Instant, view: &mut SessionMut<'_>, address: SocketAddr) {
+        self.say(now, view, 0, &replies::address_changed(address));
+    }
+
+    /// Acts on a command that came on a flow of `stream_id`.
+    pub fn on_command(
         &mut self,
         now: Instant,
         view: &mut SessionMut<'_>,
-        flow: u64,
+        stream_id: u64,
         command: &Command,
         rules: &ProtectionRules,
     ) -> Outcome {
-        let mut outcome = Outcome::default();
         match command.name.as_str() {
-            "connect" if !is_protected_enough(view, command, rules) => {
-                self.answer(now, view, flow, &rejected(command));
+            "connect" => return self.connect(now, view, command, rules),
+            _ if !self.is_connected => {
+                return Outcome { is_malformed: true, ..Outcome::default() };
             }
-            "connect" => {
-                outcome.has_connected = !std::mem::replace(&mut self.is_connected, true);
-                let app = command.object.member("app").and_then(Value::as_str).unwrap_or("");
-                log::info!("{:?} connects from {} to '{app}'", self.peer, view.path().remote);
-                self.answer(now, view, flow, &connect_result(command));
-            }
-            _ if !self.is_connected => outcome.is_malformed = true,
             "setPeerInfo" => {
-                outcome.peer_info = Some(read_addresses(&command.arguments));
-                self.acknowledge(now, view, flow, command);
-                self.send(now, view, flow, KEEPALIVE.encode());
+                self.acknowledge(now, view, stream_id, command);
+                self.send(now, view, 0, KEEPALIVE.encode());
+                let peer_info = Some(read_addresses(&command.arguments));
+                return Outcome { peer_info, ..Outcome::default() };
             }
             "createStream" | "initStream" => {
                 self.streams_created += 1;
-                let stream = Value::Number(self.streams_created.into());
-                self.answer(
-                    now,
-                    view,
-                    flow,
-                    &Command::new("_result", command.transaction, vec![stream]),
-                );
+                let number = Value::Number(self.streams_created.into());
+                self.say(now, view, stream_id, &replies::result(command, number));
             }
-            "play" | "publish" => self.answer(now, view, flow, &no_streams_here()),
-            "deleteStream" | "closeStream" | "releaseStream" | "FCPublish" | "FCUnpublish"
-            | "receiveAudio" | "receiveVideo" | "pause" | "seek" => {
-                self.acknowledge(now, view, flow, command)
+            "play" | "publish" | "deleteStream" | "closeStream" => {
+                self.acknowledge(now, view, stream_id, command);
+                let stream = self.stream_request(stream_id, command);
+                return Outcome { stream, ..Outcome::default() };
             }
-            _ => self.answer(now, view, flow, &unknown_call(command)),
+            "releaseStream" | "FCPublish" | "FCUnpublish" | "receiveAudio" | "receiveVideo"
+            | "pause" | "seek" => self.acknowledge(now, view, stream_id, command),
+            _ => self.say(now, view, stream_id, &replies::unknown_call(command)),
         }
-        outcome
+        Outcome::default()
+    }
+
+    fn connect(
+        &mut self,
+        now: Instant,
+        view: &mut SessionMut<'_>,
+        command: &Command,
+        rules: &ProtectionRules,
+    ) -> Outcome {
+        const MAX_APP: usize = 256;
+        if !is_protected_enough(view, command, rules) {
+            self.say(now, view, 0, &replies::rejected(command));
+            return Outcome::default();
+        }
+        let app = command.object.member("app").and_then(Value::as_str).unwrap_or("");
+        self.app = app.trim_matches('/').chars().take(MAX_APP).collect();
+        let has_connected = !std::mem::replace(&mut self.is_connected, true);
+        if has_connected {
+            log::info!("{:?} connects from {} to {:?}", self.peer, view.path().remote, self.app);
+        }
+        self.say(now, view, 0, &replies::connected(command));
+        Outcome { has_connected, ..Outcome::default() }
+    }
+
+    fn stream_request(&self, stream_id: u64, command: &Command) -> Option<StreamRequest> {
+        let first = command.arguments.first();
+        let named = || {
+            // What follows a question mark is for the application.
+            let stream = first.and_then(Value::as_str)?.split('?').next()?.to_owned();
+            Some(Name { app: self.app.clone(), stream })
+        };
+        match command.name.as_str() {
+            "publish" if stream_id != 0 => Some(StreamRequest::Publish(stream_id, named()?)),
+            "play" if stream_id != 0 => Some(StreamRequest::Play(stream_id, named()?)),
+            "deleteStream" => {
+                first.and_then(Value::as_number).map(|number| StreamRequest::Close(number as u64))
+            }
+            "closeStream" => Some(StreamRequest::Close(stream_id)),
+            _ => None,
+        }
     }
 
     fn acknowledge(
         &mut self,
         now: Instant,
         view: &mut SessionMut<'_>,
-        flow: u64,
+        stream_id: u64,
         command: &Command,
     ) {
         if command.transaction > 0.0 {
-            self.answer(
-                now,
-                view,
-                flow,
-                &Command::new("_result", command.transaction, vec![Value::Undefined]),
-            );
+            self.say(now, view, stream_id, &replies::result(command, Value::Undefined));
         }
     }
 
-    fn answer(&mut self, now: Instant, view: &mut SessionMut<'_>, flow: u64, command: &Command) {
-        self.send(now, view, flow, command.encode());
+    /// Sends a command on a stream; 0 is the connection.
+    pub fn say(
+        &mut self,
+        now: Instant,
+        view: &mut SessionMut<'_>,
+        stream_id: u64,
+        command: &Command,
+    ) {
+        self.send(now, view, stream_id, command.encode());
     }
 
-    fn send(&mut self, now: Instant, view: &mut SessionMut<'_>, flow: u64, message: bytes::Bytes) {
-        let Some(open) = self.flows.get_mut(&flow) else { return };
-        let metadata = FlowMetadata { stream_id: open.stream_id, network_order: false };
-        let answer = *open.answer.get_or_insert_with(|| {
-            view.open_flow(&metadata.encode(), Some(flow), control_options())
-        });
-        let _ = view.send(now, answer, message, None);
+    /// Sends a message on a stream, reliably.
+    pub fn send(
+        &mut self,
+        now: Instant,
+        view: &mut SessionMut<'_>,
+        stream_id: u64,
+        message: Bytes,
+    ) {
+        let Some(flow) = self.flow_for(view, stream_id, MessageType::COMMAND_AMF0) else { return };
+        if view.buffered_on(flow) > MAX_UNSENT {
+            self.is_choked = true;
+            return;
+        }
+        let _ = view.send(now, flow, message, None);
+    }
+
+    /// Sends what somebody publishes. False if the client is too slow for it.
+    pub fn send_media(
+        &mut self,
+        now: Instant,
+        view: &mut SessionMut<'_>,
+        stream_id: u64,
+        kind: MessageType,
+        message: &Bytes,
+    ) -> bool {
+        let Some(flow) = self.flow_for(view, stream_id, kind) else { return false };
+        let deadline = match kind {
+            MessageType::VIDEO => Some(now + VIDEO_LIFETIME),
+            MessageType::AUDIO => Some(now + AUDIO_LIFETIME),
+            _ => None,
+        };
+        view.buffered_on(flow) <= MAX_UNSENT_MEDIA
+            && view.send(now, flow, message.clone(), deadline).is_ok()
+    }
+
+    /// Our flow of a stream; all of them answer the client's control flow (RFC 7425 §5.3.5).
+    fn flow_for(
+        &mut self,
+        view: &mut SessionMut<'_>,
+        stream_id: u64,
+        kind: MessageType,
+    ) -> Option<u64> {
+        let control = self.control?;
+        if !self.answers.contains_key(&stream_id) && self.answers.len() > MAX_STREAMS {
+            return None;
+        }
+        let flows = self.answers.entry(stream_id).or_insert_with(|| StreamFlows::new(stream_id));
+        Some(flows.flow_for(view, kind, Some(control)))
+    }
+
+    /// What a player must hear before anything else of its stream. rtmfp-cpp found that Flash
+    /// wants to hear of the beginning on the connection's flow.
+    pub fn begin_play(&mut self, now: Instant, view: &mut SessionMut<'_>, stream_id: u64) {
+        let begin = UserControl::StreamBegin(stream_id as u32).encode();
+        self.send(now, view, 0, begin);
+        for (code, text) in [
+            ("NetStream.Play.Reset", "Playing and resetting"),
+            ("NetStream.Play.Start", "Started playing"),
+        ] {
+            self.say(now, view, stream_id, &replies::status(code, text));
+        }
+    }
+}
+
+impl StreamRequest {
+    pub fn stream_id(&self) -> u64 {
+        match self {
+            Self::Publish(stream_id, _) | Self::Play(stream_id, _) | Self::Close(stream_id) => {
+                *stream_id
+            }
+        }
     }
 }
 
@@ -247,47 +410,6 @@ fn is_protected_enough(
     let is_met = |wanted, is_there: bool| wanted != Protection::Require || is_there;
     is_met(policy.hmac, has.receive_hmac.is_some())
         && is_met(policy.sequence_numbers, has.receive_sequence)
-}
-
-fn rejected(command: &Command) -> Command {
-    let info = Value::object([
-        ("level", Value::string("error")),
-        ("code", Value::string("NetConnection.Connect.Rejected")),
-        ("description", Value::string("this path requires HMACs and sequence numbers")),
-    ]);
-    Command::new("_error", command.transaction, vec![info])
-}
-
-/// What Flash needs to see; the encoding is the one it asked for.
-fn connect_result(command: &Command) -> Command {
-    let encoding =
-        command.object.member("objectEncoding").and_then(Value::as_number).unwrap_or(3.0);
-    let info = Value::object([
-        ("level", Value::string("status")),
-        ("code", Value::string("NetConnection.Connect.Success")),
-        ("description", Value::string("Connection succeeded")),
-        ("objectEncoding", Value::Number(encoding)),
-    ]);
-    Command::new("_result", command.transaction, vec![info])
-}
-
-fn unknown_call(command: &Command) -> Command {
-    let info = Value::object([
-        ("level", Value::string("error")),
-        ("code", Value::string("NetConnection.Call.Failed")),
-        ("description", Value::string(format!("Method not found ({})", command.name))),
-    ]);
-    let name = if command.transaction > 0.0 { "_error" } else { "onStatus" };
-    Command::new(name, command.transaction, vec![info])
-}
-
-fn no_streams_here() -> Command {
-    let info = Value::object([
-        ("level", Value::string("error")),
-        ("code", Value::string("NetStream.Failed")),
-        ("description", Value::string("this server introduces peers; it carries no streams")),
-    ]);
-    Command::new("onStatus", 0.0, vec![info])
 }
 
 /// Addresses as presentation text; entries that make no sense are skipped, as some clients send

@@ -22,6 +22,7 @@ use crate::{
 /// hmac = "match"              # off, match, request or require
 /// sequence-numbers = "match"
 /// groups = [2, 5, 14]         # Diffie-Hellman groups for ephemeral keys
+/// live-streams = false        # relay what clients publish to those who play it
 ///
 /// [[path]]
 /// path = "bank"               # rtmfp://host/bank and below
@@ -48,6 +49,8 @@ pub struct ServerConfig {
     pub hmac: Option<Want>,
     /// Session sequence numbers on packets.
     pub sequence_numbers: Option<Want>,
+    /// Let clients publish live streams to others. Off: the server introduces, and peers carry.
+    pub live_streams: bool,
     /// Other policies for some paths.
     pub path: Vec<PathPolicy>,
 }

@@ -81,9 +81,11 @@ impl RunningServer {
     }
 }
 
-/// Clients send commands here, no media.
-const LIMITS: ReceiveLimits =
+/// Of clients that send commands, no media.
+const COMMANDS: ReceiveLimits =
     ReceiveLimits { buffer: 128 << 10, message: 256 << 10, session: 1 << 20 };
+/// Key frames of a megabyte and more are seen.
+const MEDIA: ReceiveLimits = ReceiveLimits { buffer: 1 << 20, message: 4 << 20, session: 8 << 20 };
 
 /// Binds and runs a server.
 pub fn start(config: &ServerConfig) -> Result<RunningServer, ServerError> {
@@ -95,13 +97,17 @@ pub fn start(config: &ServerConfig) -> Result<RunningServer, ServerError> {
     rand::rng().fill_bytes(&mut seed);
     let settings = Config {
         introduces: true,
-        limits: LIMITS,
+        limits: if config.live_streams { MEDIA } else { COMMANDS },
         protection: config.protection(),
         key_log: key_log_from_env(),
         ..Config::default()
     };
     let endpoint = Endpoint::new(settings, identity, Instant::now(), seed);
-    let (driver, remote) = Driver::bind(&addresses, endpoint, Server::new(config.protection()))
+    let mut server = Server::new(config.protection());
+    if config.live_streams {
+        server.carry_streams();
+    }
+    let (driver, remote) = Driver::bind(&addresses, endpoint, server)
         .map_err(|error| ServerError::Listen(addresses[0], error))?;
     let address = driver.local_addresses()[0];
     let thread = std::thread::Builder::new().name("rtmfpd".into()).spawn(move || driver.run())?;

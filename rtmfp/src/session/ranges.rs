@@ -61,13 +61,14 @@ impl RangeSet {
         let at = self.runs.partition_point(|run| run.1 < first);
         let mut from = first;
         let known = self.runs[at..].iter().copied().chain([(u64::MAX, u64::MAX)]);
-        known.map_while(move |run| {
-            let gap = (from, last.min(run.0 - 1));
-            let has_more = from <= last;
-            from = run.1.saturating_add(1);
-            has_more.then_some(gap)
-        })
-        .filter(|gap| gap.0 <= gap.1)
+        known
+            .map_while(move |run| {
+                let gap = (from, last.min(run.0 - 1));
+                let has_more = from <= last;
+                from = run.1.saturating_add(1);
+                has_more.then_some(gap)
+            })
+            .filter(|gap| gap.0 <= gap.1)
     }
 
     /// Adds the numbers from `first` to `last`.

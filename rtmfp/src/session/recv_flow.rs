@@ -381,14 +381,7 @@ impl RecvFlow {
         let least = if self.is_suspended { 0 } else { BLOCK };
         let blocks = self.free().max(least).div_ceil(BLOCK);
         self.advertised = blocks * BLOCK;
-        put_ack_ranges(
-            out,
-            self.id,
-            blocks as u64,
-            self.cumulative,
-            self.beyond.runs(),
-            limit,
-        );
+        put_ack_ranges(out, self.id, blocks as u64, self.cumulative, self.beyond.runs(), limit);
         self.ack_due = AckDue::Nothing;
     }
 }

@@ -80,10 +80,19 @@ impl Sender {
         }
     }
 
-    pub fn open(&mut self, metadata: &[u8], association: Option<u64>, options: FlowOptions) -> u64 {
+    /// A new flow, or only the number of one that is over before it began.
+    pub fn open(
+        &mut self,
+        metadata: &[u8],
+        association: Option<u64>,
+        options: FlowOptions,
+        may_begin: bool,
+    ) -> u64 {
         let id = self.next_flow;
         self.next_flow += 1;
-        self.flows.insert(id, SendFlow::new(id, metadata, association, options));
+        if may_begin {
+            self.flows.insert(id, SendFlow::new(id, metadata, association, options));
+        }
         id
     }
 

@@ -253,6 +253,7 @@ impl<'a> Decoder<'_, 'a> {
         let is_externalizable = header & 2 != 0;
         let class = self.string()?;
         let count = if is_externalizable { 0 } else { header >> 3 };
+        self.budget.values(count)?;
         let names = (0..count).map(|_| self.string()).collect::<Result<_, _>>()?;
         let traits = Traits { class, is_dynamic: header & 4 != 0, is_externalizable, names };
         if !self.is_repeating {
