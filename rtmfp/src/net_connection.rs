@@ -124,6 +124,8 @@ pub struct NetConnection {
     /// Peers whose last stream ended, and until when they are kept.
     idle_peers: VecDeque<(Instant, SessionId)>,
     events: VecDeque<NetEvent>,
+    /// The application is busy: streams' flows wait.
+    is_paused: bool,
 }
 
 impl NetConnection {
@@ -144,6 +146,7 @@ impl NetConnection {
             sync: HashMap::new(),
             idle_peers: VecDeque::new(),
             events: VecDeque::new(),
+            is_paused: false,
         }
     }
 
@@ -312,6 +315,16 @@ impl NetConnection {
         let flows = flows.collect();
         self.sync.retain(|(_, tree), _| *tree != Some(id));
         flows
+    }
+
+    /// Stops streams that come in, or lets them go on. What their senders send meanwhile fills our
+    /// buffers, and then waits with them.
+    pub fn pause(&mut self, now: Instant, endpoint: &mut Endpoint, is_paused: bool) {
+        self.is_paused = is_paused;
+        let flows: Vec<_> = self.inbound.keys().copied().collect();
+        for (session, flow) in flows {
+            self.settle_flow(now, endpoint, session, flow);
+        }
     }
 
     /// Takes in an event of the endpoint.

@@ -2,7 +2,11 @@
 
 use std::{
     fmt, io,
-    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -12,7 +16,7 @@ use thiserror::Error;
 
 use super::{App, Remote, Stopped, bind_any, key_log_from_env, reachable_addresses};
 use crate::{
-    Config, Endpoint, Event, NetConnection, NetEvent, StreamError, StreamId,
+    Config, Endpoint, Event, NetConnection, NetEvent, StreamError, StreamEvent, StreamId,
     crypto::{Identity, PeerId},
     rtmp::{Message, Value},
     url::{ServerUrl, UrlError},
@@ -35,6 +39,11 @@ pub enum ConnectError {
     Failed(String, String),
 }
 
+/// Bytes of events that wait for the application before its streams are stopped, and at which they
+/// go on.
+const MUCH: usize = 8 << 20;
+const LITTLE: usize = 4 << 20;
+
 /// What the client's thread is asked to do.
 type Job = Box<dyn FnOnce(Instant, &mut Endpoint, &mut NetConnection) + Send>;
 
@@ -43,6 +52,8 @@ pub struct Client {
     id: PeerId,
     remote: Remote<Job>,
     events: Receiver<NetEvent>,
+    /// Bytes of events that wait.
+    waiting: Arc<AtomicUsize>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -65,10 +76,18 @@ impl Client {
         arguments: Vec<Value>,
     ) -> Result<Self, ConnectError> {
         let client = Self::start(url.parse()?, config, arguments)?;
-        match client.events.recv() {
-            Ok(NetEvent::Connected) => Ok(client),
-            Ok(NetEvent::Failed(why)) => Err(ConnectError::Failed(url.to_owned(), why)),
-            _ => Err(ConnectError::Failed(url.to_owned(), "the connection was closed".into())),
+        loop {
+            match client.next_event() {
+                Some(NetEvent::Connected) => return Ok(client),
+                Some(NetEvent::Failed(why)) => {
+                    return Err(ConnectError::Failed(url.to_owned(), why));
+                }
+                Some(NetEvent::Closed) | None => {
+                    let why = "the connection was closed".into();
+                    return Err(ConnectError::Failed(url.to_owned(), why));
+                }
+                Some(_) => {}
+            }
         }
     }
 
@@ -88,8 +107,14 @@ impl Client {
         let endpoint = Endpoint::new(config, identity, Instant::now(), seed);
         let (events, received) = channel();
         let placeholder = NetConnection::new(url.clone(), servers.clone(), Vec::new());
-        let (mut driver, remote) =
-            bind_any(endpoint, ClientApp { connection: placeholder, events })?;
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let app = ClientApp {
+            connection: placeholder,
+            events,
+            waiting: waiting.clone(),
+            is_paused: false,
+        };
+        let (mut driver, remote) = bind_any(endpoint, app)?;
         let local = reachable_addresses(&servers, &driver.local_addresses());
         let (app, endpoint) = driver.parts();
         app.connection = NetConnection::new(url, servers, local);
@@ -100,7 +125,7 @@ impl Client {
                 log::error!("the network failed: {error}");
             }
         })?;
-        Ok(Self { id, remote, events: received, thread: Some(thread) })
+        Ok(Self { id, remote, events: received, waiting, thread: Some(thread) })
     }
 
     /// Our own peer ID, for peers that are to play from us.
@@ -110,13 +135,26 @@ impl Client {
 
     /// The next event. None when the connection's thread has ended.
     pub fn next_event(&self) -> Option<NetEvent> {
-        self.events.recv().ok()
+        self.events.recv().ok().inspect(|event| self.took(event))
+    }
+
+    /// An event was taken: if that leaves few, streams go on.
+    fn took(&self, event: &NetEvent) {
+        let size = size_of_event(event);
+        let before = self.waiting.fetch_sub(size, Ordering::AcqRel);
+        if before >= LITTLE && before - size < LITTLE {
+            // The thread looks again after every job.
+            let _ = self.remote.send(Box::new(|_, _, _| ()));
+        }
     }
 
     /// The next event, or none in this time.
     pub fn next_event_within(&self, time: Duration) -> Result<Option<NetEvent>, Stopped> {
         match self.events.recv_timeout(time) {
-            Ok(event) => Ok(Some(event)),
+            Ok(event) => {
+                self.took(&event);
+                Ok(Some(event))
+            }
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => Err(Stopped),
         }
@@ -200,13 +238,33 @@ impl Drop for Client {
 struct ClientApp {
     connection: NetConnection,
     events: Sender<NetEvent>,
+    waiting: Arc<AtomicUsize>,
+    is_paused: bool,
 }
 
 impl ClientApp {
-    fn pass_on(&mut self) {
+    fn pass_on(&mut self, now: Instant, endpoint: &mut Endpoint) {
         while let Some(event) = self.connection.poll_event() {
+            self.waiting.fetch_add(size_of_event(&event), Ordering::AcqRel);
             let _ = self.events.send(event);
         }
+        let waiting = self.waiting.load(Ordering::Acquire);
+        let is_paused = if self.is_paused { waiting >= LITTLE } else { waiting > MUCH };
+        if is_paused != self.is_paused {
+            self.is_paused = is_paused;
+            self.connection.pause(now, endpoint, is_paused);
+        }
+    }
+}
+
+/// What an event takes while it waits, roughly.
+fn size_of_event(event: &NetEvent) -> usize {
+    const OTHERS: usize = 256;
+    match event {
+        NetEvent::Stream { event: StreamEvent::Message(message), .. } => {
+            OTHERS + message.payload.len()
+        }
+        _ => OTHERS,
     }
 }
 
@@ -215,12 +273,12 @@ impl App for ClientApp {
 
     fn on_event(&mut self, now: Instant, endpoint: &mut Endpoint, event: Event) {
         self.connection.on_event(now, endpoint, &event);
-        self.pass_on();
+        self.pass_on(now, endpoint);
     }
 
     fn on_command(&mut self, now: Instant, endpoint: &mut Endpoint, job: Job) {
         job(now, endpoint, &mut self.connection);
-        self.pass_on();
+        self.pass_on(now, endpoint);
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
@@ -229,6 +287,6 @@ impl App for ClientApp {
 
     fn on_timeout(&mut self, now: Instant, endpoint: &mut Endpoint) {
         self.connection.handle_timeout(now, endpoint);
-        self.pass_on();
+        self.pass_on(now, endpoint);
     }
 }

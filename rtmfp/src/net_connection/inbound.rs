@@ -34,7 +34,10 @@ impl NetConnection {
                 let place = self.place_flow(session, *flow, metadata, *association);
                 let Some(mut view) = endpoint.session(session) else { return };
                 match place {
-                    Some(order) => view.set_receive_order(*flow, order),
+                    Some(order) => {
+                        view.set_receive_order(*flow, order);
+                        self.settle_flow(now, endpoint, session, *flow);
+                    }
                     None => view.reject_flow(now, *flow, 0),
                 }
             }
@@ -128,15 +131,28 @@ impl NetConnection {
             && let Ok(UserControl::FlowSync { id, count }) = UserControl::decode(&message.payload)
         {
             let released = self.sync.entry(tree).or_default().arrive(flow, id, count);
-            let waits = self.sync.get(&tree).is_some_and(|sync| sync.is_held(flow));
-            if let Some(mut view) = endpoint.session(session).filter(|_| waits) {
-                view.suspend_flow(now, flow, true);
-            }
+            self.settle_flow(now, endpoint, session, flow);
             self.release(now, endpoint, session, released);
             return;
         }
         if let Some(stream) = self.inbound.get(&(session, flow)).copied() {
             self.on_stream_message(now, endpoint, session, stream, message);
+        }
+    }
+
+    /// A stream's flow is received unless it waits at a barrier or the application is busy.
+    pub(super) fn settle_flow(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        session: SessionId,
+        flow: u64,
+    ) {
+        let tree = self.tree_of(session, flow);
+        let is_held = self.sync.get(&tree).is_some_and(|sync| sync.is_held(flow));
+        let is_paused = self.is_paused && self.inbound.contains_key(&(session, flow));
+        if let Some(mut view) = endpoint.session(session) {
+            view.suspend_flow(now, flow, is_held || is_paused);
         }
     }
 
@@ -156,9 +172,7 @@ impl NetConnection {
         released: Vec<(u64, std::collections::VecDeque<Bytes>)>,
     ) {
         for (flow, messages) in released {
-            if let Some(mut view) = endpoint.session(session) {
-                view.suspend_flow(now, flow, false);
-            }
+            self.settle_flow(now, endpoint, session, flow);
             for message in messages {
                 self.on_data(now, endpoint, session, flow, message);
             }

@@ -145,6 +145,9 @@ impl RecvFlow {
     /// Stops delivery, or takes it up again. What arrives meanwhile fills the buffer, and the
     /// window that the sender sees goes to zero.
     pub fn suspend(&mut self, is_suspended: bool, mut deliver: impl FnMut(Delivered)) {
+        if self.is_suspended == is_suspended {
+            return;
+        }
         self.is_suspended = is_suspended;
         self.ack_due = AckDue::Now;
         if self.state == State::Open {
