@@ -21,6 +21,7 @@ use std::{
 
 pub(crate) use packet::DEFAULT_DATAGRAM;
 pub use recv_flow::{ReceiveLimits, ReceiveOrder};
+use send_flow::Arrival;
 pub use send_flow::{Deadline, FlowOptions, Priority};
 pub(crate) use sender::TIME_CRITICAL_MEMORY;
 
@@ -197,6 +198,7 @@ impl Session {
         self.life.on_received(now);
         self.note_header(now, &header);
         let mut summary = self.sender.begin_summary();
+        let arrival = Arrival { now, rtt: self.clock.rtt().unwrap_or_default() };
         let (mut end, mut check) = (None, None);
         for chunk in Chunks::new(reader) {
             match chunk {
@@ -212,7 +214,7 @@ impl Session {
                     self.receiver.on_user_data(&data, |flow| sender.is_open(flow), events);
                 }
                 Chunk::NextUserData(data) => self.receiver.on_next_user_data(&data, events),
-                Chunk::DataAck(ack) => self.sender.on_ack(&ack, &mut summary),
+                Chunk::DataAck(ack) => self.sender.on_ack(&ack, arrival, &mut summary),
                 Chunk::EcnReport(report) => {
                     summary.is_congested |= self.ecn.on_report(report.count)
                 }

@@ -100,7 +100,7 @@ mod tests {
         let mut registry = Registry::default();
         for count in 0..7u8 {
             let neighbours = registry.join(GROUP, PeerId([count; 32]));
-            assert_eq!(neighbours.len(), count.into());
+            assert_eq!(neighbours.len(), usize::from(count));
             assert!(!neighbours.contains(&PeerId([count; 32])));
         }
         assert_eq!(registry.join(GROUP, PeerId([99; 32])).len(), 6);

@@ -15,8 +15,6 @@ use crate::wire::{
 
 /// RFC 7016 §3.6.2: assumed until the receiver's first acknowledgement.
 const INITIAL_FAR_WINDOW: u64 = 65_536;
-/// RFC 7016 §3.6.2.5.
-const NAKS_FOR_LOSS: u8 = 3;
 /// RFC 7016 §3.6.2.9.1.
 const FIRST_PROBE: Duration = Duration::from_secs(1);
 const MAX_PROBE: Duration = Duration::from_secs(60);
@@ -55,6 +53,8 @@ struct Entry {
     fragment: FragmentControl,
     deadline: Deadline,
     abandoned: bool,
+    /// It counted as lost because others overtook it.
+    is_overtaken: bool,
     delivery: Delivery,
 }
 
@@ -69,6 +69,7 @@ enum Delivery {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Flight {
     tsn: u64,
+    at: Instant,
     naks: u8,
     size: usize,
     sent_abandoned: bool,
@@ -79,7 +80,8 @@ struct Flight {
 pub(crate) enum NakOutcome {
     /// It was acknowledged or sent again meanwhile.
     Stale,
-    StillInFlight,
+    /// How often later ones have overtaken it.
+    StillInFlight(u8),
     /// The bytes it had in flight.
     Lost(usize),
 }
@@ -107,6 +109,28 @@ pub(crate) enum Place {
 pub(crate) struct Acked {
     pub bytes: usize,
     pub max_tsn: u64,
+    /// Something that counted as lost had only been overtaken.
+    pub was_overtaken: bool,
+}
+
+/// When an acknowledgement came, and how long one takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrival {
+    pub now: Instant,
+    pub rtt: Duration,
+}
+
+impl Entry {
+    /// The acknowledgement is of an earlier transmission than the latest, if there was any.
+    fn was_acked_before_it_could(&self, arrival: Arrival) -> bool {
+        match self.delivery {
+            Delivery::InFlight(flight) => {
+                arrival.now.saturating_duration_since(flight.at) < arrival.rtt / 2
+            }
+            Delivery::Queued => true,
+            Delivery::Acked => false,
+        }
+    }
 }
 
 /// A flow that we send.
@@ -202,6 +226,7 @@ impl SendFlow {
             fragment,
             deadline,
             abandoned,
+            is_overtaken: false,
             delivery: Delivery::Queued,
         });
     }
@@ -398,7 +423,7 @@ impl SendFlow {
         limit: usize,
         sequence: u64,
         place: Place,
-        tsn: u64,
+        (tsn, at): (u64, Instant),
     ) -> Option<usize> {
         if place == Place::Behind && !self.startup_options.is_empty() {
             return None;
@@ -426,6 +451,7 @@ impl SendFlow {
             out[start + 1..start + 3].copy_from_slice(&payload.to_be_bytes());
             entry.delivery = Delivery::InFlight(Flight {
                 tsn,
+                at,
                 naks: 0,
                 size: written,
                 sent_abandoned: abandoned,
@@ -444,23 +470,23 @@ impl SendFlow {
     }
 
     /// Takes in an acknowledgement: what it freed.
-    pub fn on_ack(&mut self, ack: &DataAck<'_>) -> Acked {
+    pub fn on_ack(&mut self, ack: &DataAck<'_>, arrival: Arrival) -> Acked {
         self.startup_options.clear();
         self.far_window = ack.buffer_blocks.saturating_mul(1024);
         self.far_cumulative = self.far_cumulative.max(ack.cumulative);
         let mut acked = Acked::default();
-        self.ack_range(self.head, ack.cumulative, &mut acked);
+        self.ack_range(self.head, ack.cumulative, arrival, &mut acked);
         for (first, last) in ack.ranges() {
             if first >= self.next_unsent {
                 break;
             }
-            self.ack_range(first, last, &mut acked);
+            self.ack_range(first, last, arrival, &mut acked);
         }
         self.trim();
         acked
     }
 
-    fn ack_range(&mut self, first: u64, last: u64, acked: &mut Acked) {
+    fn ack_range(&mut self, first: u64, last: u64, arrival: Arrival, acked: &mut Acked) {
         let last = last.min(self.next_unsent.saturating_sub(1));
         let first = first.max(self.head);
         if first > last {
@@ -470,6 +496,7 @@ impl SendFlow {
         self.acked.insert_run(first, last);
         for sequence in news.into_iter().flat_map(|(first, last)| first..=last) {
             let Some(entry) = self.entry(sequence) else { return };
+            acked.was_overtaken |= entry.is_overtaken && entry.was_acked_before_it_could(arrival);
             let flight = match std::mem::replace(&mut entry.delivery, Delivery::Acked) {
                 Delivery::InFlight(flight) => Some(flight),
                 Delivery::Queued => None,
@@ -486,17 +513,18 @@ impl SendFlow {
         }
     }
 
-    /// A later transmission was acknowledged before this one.
-    pub fn on_nak(&mut self, sequence: u64, tsn: u64) -> NakOutcome {
+    /// A later transmission was acknowledged before this one; after `limit` of those it is lost.
+    pub fn on_nak(&mut self, sequence: u64, tsn: u64, limit: u8) -> NakOutcome {
         let Some(entry) = self.entry(sequence) else { return NakOutcome::Stale };
         let Delivery::InFlight(flight) = &mut entry.delivery else { return NakOutcome::Stale };
         if flight.tsn != tsn {
             return NakOutcome::Stale;
         }
         flight.naks += 1;
-        if flight.naks < NAKS_FOR_LOSS {
-            return NakOutcome::StillInFlight;
+        if flight.naks < limit {
+            return NakOutcome::StillInFlight(flight.naks);
         }
+        entry.is_overtaken = true;
         NakOutcome::Lost(self.lose(sequence).unwrap_or(0))
     }
 

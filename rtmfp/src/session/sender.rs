@@ -11,7 +11,7 @@ use super::{
     clock::Clock,
     congestion::{AckSummary, Congestion, TimeCritical},
     packet::PacketBuilder,
-    send_flow::{Deadline, FlowOptions, NakOutcome, Place, Priority, SendFlow},
+    send_flow::{Arrival, Deadline, FlowOptions, NakOutcome, Place, Priority, SendFlow},
 };
 use crate::wire::chunk::{BufferProbe, DataAck, FlowException};
 
@@ -20,6 +20,11 @@ use crate::wire::chunk::{BufferProbe, DataAck, FlowException};
 /// the growth of the window, as had they been acknowledged two by two.
 const MAX_BURST: usize = 6;
 const FULL_PACKET: usize = 1100;
+/// RFC 7016 §3.6.2.5: so often a fragment is overtaken before it counts as lost. Where the network
+/// is found to change the order, more often: what only comes late must not be sent again, nor keep
+/// the window from growing.
+const NAKS_FOR_LOSS: u8 = 3;
+const MAX_NAKS_FOR_LOSS: u8 = 96;
 /// RFC 7016 §3.5.2.1.
 pub(crate) const TIME_CRITICAL_MEMORY: Duration = Duration::from_millis(800);
 /// Flow IDs we start from; the number has no meaning.
@@ -50,6 +55,7 @@ pub(crate) struct Sender {
     outstanding_bytes: usize,
     next_tsn: u64,
     max_tsn_acked: u64,
+    naks_for_loss: u8,
     /// What was sent before this number was sent before the window was last cut.
     recovered_at: u64,
     /// Data packets that may go out before the next acknowledgement.
@@ -72,6 +78,7 @@ impl Sender {
             outstanding_bytes: 0,
             next_tsn: 1,
             max_tsn_acked: 0,
+            naks_for_loss: NAKS_FOR_LOSS,
             recovered_at: 0,
             allowance: MAX_BURST,
             alarm: None,
@@ -190,10 +197,10 @@ impl Sender {
             let tsn = self.next_tsn;
             let Some(entry) = self.flows.get_mut(&flow) else { break };
             let limit = packet.limit();
-            let mut size = entry.write(packet.out(), limit, sequence, place, tsn);
+            let mut size = entry.write(packet.out(), limit, sequence, place, (tsn, now));
             if size.is_none() && packet.is_empty() {
                 // Cut when packets were larger; the session deals with that.
-                size = entry.write(packet.out(), usize::MAX, sequence, place, tsn);
+                size = entry.write(packet.out(), usize::MAX, sequence, place, (tsn, now));
             }
             let Some(size) = size else { break };
             if entry.options.time_critical {
@@ -276,10 +283,13 @@ impl Sender {
     }
 
     /// Takes in one acknowledgement chunk.
-    pub fn on_ack(&mut self, ack: &DataAck<'_>, summary: &mut AckSummary) {
+    pub fn on_ack(&mut self, ack: &DataAck<'_>, arrival: Arrival, summary: &mut AckSummary) {
         let Some(flow) = self.flows.get_mut(&ack.flow) else { return };
         summary.any_acks = true;
-        let acked = flow.on_ack(ack);
+        let acked = flow.on_ack(ack, arrival);
+        if acked.was_overtaken {
+            self.naks_for_loss = (self.naks_for_loss * 2).min(MAX_NAKS_FOR_LOSS);
+        }
         summary.acked_bytes += acked.bytes;
         self.outstanding_bytes -= acked.bytes;
         self.max_tsn_acked = self.max_tsn_acked.max(acked.max_tsn);
@@ -325,10 +335,10 @@ impl Sender {
             }
             self.outstanding.pop_front();
             let Some(flow) = self.flows.get_mut(&front.flow) else { continue };
-            match flow.on_nak(front.sequence, front.tsn) {
+            match flow.on_nak(front.sequence, front.tsn, self.naks_for_loss) {
                 NakOutcome::Stale => {}
-                NakOutcome::StillInFlight => {
-                    summary.any_naks = true;
+                NakOutcome::StillInFlight(naks) => {
+                    summary.any_naks |= naks > self.naks_for_loss - NAKS_FOR_LOSS;
                     overtaken.push(front);
                 }
                 NakOutcome::Lost(bytes) => {
@@ -381,6 +391,7 @@ impl Sender {
         }
         if was_loss {
             clock.back_off();
+            self.naks_for_loss = NAKS_FOR_LOSS;
         }
         self.congestion.on_timeout(was_loss);
         was_loss

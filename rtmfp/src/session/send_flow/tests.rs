@@ -11,10 +11,14 @@ fn ack(bytes: &[u8]) -> DataAck<'_> {
     DataAck::decode_ranges(bytes).unwrap()
 }
 
+fn arrival() -> Arrival {
+    Arrival { now: Instant::now(), rtt: Duration::from_millis(100) }
+}
+
 fn send(flow: &mut SendFlow, now: Instant, tsn: u64) -> Option<(u64, Vec<u8>)> {
     let sequence = flow.next_sendable(now)?;
     let mut out = Vec::new();
-    flow.write(&mut out, 1200, sequence, Place::First, tsn).unwrap();
+    flow.write(&mut out, 1200, sequence, Place::First, (tsn, now)).unwrap();
     Some((sequence, out))
 }
 
@@ -35,7 +39,7 @@ fn options_ride_along_until_the_first_ack() {
     let (_, first) = send(&mut flow, now, 1).unwrap();
     let (_, second) = send(&mut flow, now, 2).unwrap();
     assert!(decode(&first).body.options.is_some() && decode(&second).body.options.is_some());
-    flow.on_ack(&ack(&[2, 64, 2]));
+    flow.on_ack(&ack(&[2, 64, 2]), arrival());
     let (_, third) = send(&mut flow, now, 3).unwrap();
     assert!(decode(&third).body.options.is_none());
 }
@@ -48,11 +52,11 @@ fn options_go_once_in_a_packet() {
         flow.queue(Bytes::from_static(text.as_bytes()), None, 1177);
     }
     let mut out = Vec::new();
-    assert!(flow.write(&mut out, 1200, 1, Place::First, 1).is_some());
-    assert!(flow.write(&mut out, 1200, 3, Place::Behind, 2).is_none());
-    assert!(flow.write(&mut out, 1200, 2, Place::Next, 2).is_some());
-    flow.on_ack(&ack(&[2, 64, 1]));
-    assert!(flow.write(&mut out, 1200, 3, Place::Behind, 3).is_some());
+    assert!(flow.write(&mut out, 1200, 1, Place::First, (1, now)).is_some());
+    assert!(flow.write(&mut out, 1200, 3, Place::Behind, (2, now)).is_none());
+    assert!(flow.write(&mut out, 1200, 2, Place::Next, (2, now)).is_some());
+    flow.on_ack(&ack(&[2, 64, 1]), arrival());
+    assert!(flow.write(&mut out, 1200, 3, Place::Behind, (3, now)).is_some());
     assert_eq!(flow.next_sendable(now), None);
 }
 
@@ -72,7 +76,7 @@ fn no_more_is_sent_than_a_receiver_may_be_asked_to_remember() {
     for _ in 0..MAX_SPAN + 10 {
         flow.queue(Bytes::from_static(b"x"), None, 1177);
     }
-    flow.on_ack(&ack(&[2, 0xff, 0x7f, 0]));
+    flow.on_ack(&ack(&[2, 0xff, 0x7f, 0]), arrival());
     let mut last = 0;
     while let Some((sequence, _)) = send(&mut flow, now, last + 1) {
         last = sequence;
@@ -80,7 +84,7 @@ fn no_more_is_sent_than_a_receiver_may_be_asked_to_remember() {
         let mut bytes = vec![2, 0xff, 0x7f, 0, 0];
         put_vlu(&mut bytes, sequence.saturating_sub(2));
         if sequence > 1 {
-            flow.on_ack(&ack(&bytes));
+            flow.on_ack(&ack(&bytes), arrival());
         }
     }
     assert_eq!(last, MAX_SPAN);
@@ -106,7 +110,7 @@ fn an_expired_message_is_abandoned_whole_and_the_receiver_is_told() {
     let update = decode(&bytes);
     assert_eq!((sequence, update.forward_sequence), (3, 3));
     assert!(update.body.abandoned && update.body.data.is_empty());
-    flow.on_ack(&ack(&[2, 64, 3]));
+    flow.on_ack(&ack(&[2, 64, 3]), arrival());
     assert_eq!((flow.next_sendable(later), flow.buffered()), (None, 0));
 }
 
@@ -119,11 +123,11 @@ fn three_naks_make_a_loss_and_a_late_ack_undoes_it() {
     }
     send(&mut flow, now, 1);
     send(&mut flow, now, 2);
-    assert_eq!(flow.on_nak(1, 1), NakOutcome::StillInFlight);
-    assert_eq!(flow.on_nak(1, 1), NakOutcome::StillInFlight);
-    assert!(matches!(flow.on_nak(1, 1), NakOutcome::Lost(_)));
+    assert_eq!(flow.on_nak(1, 1, 3), NakOutcome::StillInFlight(1));
+    assert_eq!(flow.on_nak(1, 1, 3), NakOutcome::StillInFlight(2));
+    assert!(matches!(flow.on_nak(1, 1, 3), NakOutcome::Lost(_)));
     assert_eq!(flow.next_sendable(now), Some(1));
-    flow.on_ack(&ack(&[2, 64, 2]));
+    flow.on_ack(&ack(&[2, 64, 2]), arrival());
     assert_eq!(flow.next_sendable(now), None);
 }
 
@@ -137,7 +141,7 @@ fn a_closed_flow_completes_when_its_final_fragment_is_acked() {
     assert!(!flow.queue(Bytes::from_static(b"late"), None, 1177));
     let (sequence, bytes) = send(&mut flow, now, 2).unwrap();
     assert!(sequence == 2 && decode(&bytes).body.is_final && decode(&bytes).body.abandoned);
-    flow.on_ack(&ack(&[2, 64, 2]));
+    flow.on_ack(&ack(&[2, 64, 2]), arrival());
     assert!(flow.is_complete());
 }
 
@@ -145,7 +149,7 @@ fn a_closed_flow_completes_when_its_final_fragment_is_acked() {
 fn an_ack_of_what_was_never_sent_frees_nothing() {
     let mut flow = flow();
     flow.queue(Bytes::from_static(b"x"), None, 1177);
-    let acked = flow.on_ack(&ack(&[2, 64, 0x83, 0xff, 0x7f, 5, 5]));
+    let acked = flow.on_ack(&ack(&[2, 64, 0x83, 0xff, 0x7f, 5, 5]), arrival());
     assert_eq!((acked.bytes, flow.buffered()), (0, 1));
 }
 
@@ -154,7 +158,7 @@ fn a_full_receiver_stops_the_flow() {
     let now = Instant::now();
     let mut flow = flow();
     flow.queue(Bytes::from_static(b"x"), None, 1177);
-    flow.on_ack(&ack(&[2, 0, 0]));
+    flow.on_ack(&ack(&[2, 0, 0]), arrival());
     assert_eq!(flow.next_sendable(now), None);
     assert!(flow.is_suspended());
 }
