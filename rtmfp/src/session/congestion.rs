@@ -57,11 +57,18 @@ pub(crate) struct Congestion {
     window: usize,
     slow_start_threshold: usize,
     acked_accumulator: usize,
+    /// Window and threshold before the last cut, while that may turn out to be a mistake.
+    before_cut: Option<(usize, usize)>,
 }
 
 impl Congestion {
     pub fn new() -> Self {
-        Self { window: WINDOW_INITIAL, slow_start_threshold: usize::MAX, acked_accumulator: 0 }
+        Self {
+            window: WINDOW_INITIAL,
+            slow_start_threshold: usize::MAX,
+            acked_accumulator: 0,
+            before_cut: None,
+        }
     }
 
     /// Bytes of User Data chunks that may be outstanding.
@@ -71,6 +78,7 @@ impl Congestion {
 
     /// Figure 24. The threshold remembers three quarters of what worked; it is not a cut.
     pub fn on_timeout(&mut self, was_loss: bool) {
+        self.before_cut = None;
         self.slow_start_threshold = self.slow_start_threshold.max(self.window * 3 / 4);
         self.acked_accumulator = 0;
         self.window = if was_loss { WINDOW_TIMED_OUT } else { WINDOW_INITIAL };
@@ -99,9 +107,18 @@ impl Congestion {
         let gentle =
             critical.sent_here || (outstanding > LARGE_WINDOW && critical.fast_growth_allowed());
         let kept = if gentle { outstanding * 7 / 8 } else { outstanding / 2 };
+        self.before_cut = Some((self.window, self.slow_start_threshold));
         self.slow_start_threshold = kept.max(WINDOW_INITIAL);
         self.window = self.slow_start_threshold;
         self.acked_accumulator = 0;
+    }
+
+    /// What the last cut was for had not been lost (as RFC 4015 does it).
+    pub fn undo_cut(&mut self) {
+        if let Some((window, threshold)) = self.before_cut.take() {
+            self.window = self.window.max(window);
+            self.slow_start_threshold = self.slow_start_threshold.max(threshold);
+        }
     }
 
     fn increase(&mut self, acked: usize, critical: TimeCritical) -> usize {
@@ -179,6 +196,20 @@ mod tests {
         assert_eq!(congestion.window(), 20_000);
         congestion.on_packet(loss, TimeCritical { sent_here: true, ..TimeCritical::default() });
         assert_eq!(congestion.window(), 35_000);
+    }
+
+    #[test]
+    fn a_cut_that_was_a_mistake_is_undone_once() {
+        let loss =
+            AckSummary { any_loss: true, outstanding_before: 40_000, ..AckSummary::default() };
+        let mut congestion = Congestion { window: 40_000, ..Congestion::new() };
+        congestion.on_packet(loss, TimeCritical::default());
+        congestion.undo_cut();
+        assert_eq!(congestion.window(), 40_000);
+        congestion.on_packet(loss, TimeCritical::default());
+        congestion.on_timeout(true);
+        congestion.undo_cut();
+        assert_eq!(congestion.window(), SMSS);
     }
 
     #[test]

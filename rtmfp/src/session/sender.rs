@@ -289,6 +289,7 @@ impl Sender {
         let acked = flow.on_ack(ack, arrival);
         if acked.was_overtaken {
             self.naks_for_loss = (self.naks_for_loss * 2).min(MAX_NAKS_FOR_LOSS);
+            self.congestion.undo_cut();
         }
         summary.acked_bytes += acked.bytes;
         self.outstanding_bytes -= acked.bytes;
