@@ -4,7 +4,9 @@
 //! the program it judges.
 
 mod cases;
+mod data;
 mod exceptions;
+mod handshake;
 mod inbox;
 mod member;
 mod probe;
@@ -12,20 +14,41 @@ mod reception;
 mod report;
 mod session;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use netgroup::GroupSpec;
+use serde::Serialize;
 
 pub use cases::{for_clients, for_members, for_servers};
 pub use exceptions::Exceptions;
+pub use handshake::Handshake;
 pub use probe::Probe;
 pub use reception::{Arrival, Reception};
 pub use report::{Outcome, Report, Verdict};
-pub use session::{Handshake, Session};
+pub use session::Session;
+
+/// How binding a case is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// The document says MUST, or nothing works without it
+    Must,
+    /// The document says SHOULD or RECOMMENDED
+    Should,
+    /// No document says so, but programs in the field rely on it, or safety does
+    Custom,
+}
 
 /// One thing that an implementation has to do, or must not.
 #[derive(Clone, Copy)]
 pub struct Case {
+    /// How binding it is.
+    pub level: Level,
     /// Stable, for filters and exceptions: `topic.what`.
     pub id: &'static str,
     /// The document and its section.
@@ -76,6 +99,8 @@ pub struct Context {
     pub patience: Duration,
     /// How long nothing must come for there to be no answer.
     pub silence: Duration,
+    /// How long an answer takes, at best.
+    pub round_trip: Duration,
 }
 
 impl Context {
@@ -121,6 +146,38 @@ impl Context {
         Ok(session)
     }
 
+    /// Finds out how long answers take, so that silence is not mistaken for patience. An error if
+    /// there is nobody to judge.
+    pub fn calibrate(&mut self) -> Result<(), Failure> {
+        let round_trip = match &self.reception {
+            None => {
+                let mut probe = self.probe()?;
+                let begin = Instant::now();
+                probe.hello()?;
+                begin.elapsed()
+            }
+            Some(_) => {
+                let mut arrival = self.arrival()?;
+                let begin = Instant::now();
+                arrival.hello();
+                arrival.keying()?;
+                begin.elapsed()
+            }
+        };
+        self.round_trip = round_trip;
+        self.silence = self.silence.max(3 * round_trip);
+        Ok(())
+    }
+
+    /// What a server that still serves does; clients come anew for each case.
+    fn pulse(&self) -> CaseResult {
+        if self.reception.is_some() {
+            return Ok(());
+        }
+        let hello = self.probe()?.hello().map(|_| ());
+        hello.map_err(|_| failed("a server that still answers hellos after this", "nothing"))
+    }
+
     /// The server still opens sessions.
     pub fn is_alive(&self) -> CaseResult {
         self.session().map(|_| ()).map_err(|failure| match failure {
@@ -130,21 +187,25 @@ impl Context {
     }
 }
 
-/// Runs those of the cases whose ID or section contains `filter`, telling of each as it ends.
-pub fn run(
-    cases: &[Case],
-    context: &Context,
-    filter: Option<&str>,
-    mut tell: impl FnMut(&Outcome),
-) -> Report {
-    let is_wanted = |case: &&Case| {
-        filter.is_none_or(|filter| case.id.contains(filter) || case.section.contains(filter))
-    };
+/// Runs the cases, telling of each as it ends. After each the server must still be there: silence
+/// of the dead is no merit.
+pub fn run(cases: &[Case], context: &Context, mut tell: impl FnMut(&Outcome)) -> Report {
     let mut outcomes = Vec::new();
-    for case in cases.iter().filter(is_wanted) {
-        let outcome = Outcome::of(case, (case.run)(context));
+    for case in cases {
+        let result = run_one(case, context);
+        let outcome = Outcome::of(case, result);
         tell(&outcome);
         outcomes.push(outcome);
     }
     Report { outcomes }
+}
+
+fn run_one(case: &Case, context: &Context) -> CaseResult {
+    // Whatever a program sends, there must be a report of it.
+    let result = catch_unwind(AssertUnwindSafe(|| (case.run)(context)))
+        .unwrap_or_else(|_| Err(failed("a judge that copes with the answer", "a panic of it")));
+    match result {
+        Err(Failure::Failed { .. }) => result,
+        passed => context.pulse().and(passed),
+    }
 }

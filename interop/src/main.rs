@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufWriter, Write},
-    net::SocketAddr,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -14,7 +14,7 @@ use interop::{
     bench::{self, Bench},
     capture::{read_keys, read_pcap},
     decode::{Decoder, Summary},
-    judge::{self, Case, Context, Exceptions, Reception, Report, Verdict},
+    judge::{self, Case, Context, Exceptions, Failure, Level, Reception, Report, Verdict},
 };
 use netgroup::GroupSpec;
 
@@ -43,8 +43,8 @@ enum Command {
     Bench(Bench),
 }
 
-/// Prints a line for each case as it ends. Exit code 0 only if nothing failed that is not in the
-/// exceptions.
+/// Prints a line for each case as it ends. Exit code 0: nothing failed that is not in the
+/// exceptions; 1: something did; 2: the cases could not be run.
 #[derive(Debug, clap::Args)]
 struct RunArguments {
     /// Of the server, as rtmfp://HOST:PORT/APP; port 1935 and no application if left out
@@ -57,14 +57,17 @@ struct RunArguments {
     #[arg(long, value_name = "ADDR:PORT", conflicts_with_all = ["url", "as_server"])]
     as_peer: Option<SocketAddr>,
     /// With --as-peer: the group
-    #[arg(long, value_name = "G:…", default_value = DEFAULT_GROUP)]
+    #[arg(long, value_name = "G:…", default_value = DEFAULT_GROUP, conflicts_with = "url")]
     groupspec: GroupSpec,
     /// Starts a client for each case, by the shell; {url} in it becomes where to connect
-    #[arg(long, value_name = "COMMAND")]
+    #[arg(long, value_name = "COMMAND", conflicts_with = "url")]
     client: Option<String>,
     /// How long a client may take to come
-    #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, conflicts_with = "url")]
     wait: f64,
+    /// Only cases that are as binding as this, or more
+    #[arg(long, value_enum, default_value_t = Level::Custom)]
+    level: Level,
     /// Only cases whose ID or section contains this, for example keying or "§3.4"
     #[arg(long)]
     filter: Option<String>,
@@ -112,9 +115,12 @@ fn main() -> ExitCode {
     };
     result.unwrap_or_else(|error| {
         eprintln!("rtmfp-interop: {error}");
-        ExitCode::FAILURE
+        ExitCode::from(CANNOT)
     })
 }
+
+/// What was asked for cannot be done, as opposed to a case that failed.
+const CANNOT: u8 = 2;
 
 type AnyError = Box<dyn std::error::Error>;
 
@@ -123,29 +129,61 @@ fn run(arguments: &RunArguments) -> Result<ExitCode, AnyError> {
         Some(path) => Exceptions::parse(&read(path)?),
         None => Exceptions::default(),
     };
-    let (cases, context) = under_test(arguments)?;
-    let report = judge::run(&cases, &context, arguments.filter.as_deref(), |outcome| {
+    let (mut cases, mut context) = under_test(arguments)?;
+    if let Some(id) = exceptions.ids().find(|id| cases.iter().all(|case| case.id != *id)) {
+        return Err(
+            format!("the exceptions name {id}, which is no case; see rtmfp-interop list").into()
+        );
+    }
+    let filter = arguments.filter.as_deref().unwrap_or_default();
+    cases.retain(|case| {
+        (case.id.contains(filter) || case.section.contains(filter)) && case.level <= arguments.level
+    });
+    if cases.is_empty() {
+        return Err("no case has that in its ID or section; see rtmfp-interop list".into());
+    }
+    context.calibrate().map_err(|failure| nobody(&context, failure))?;
+    let mut report = judge::run(&cases, &context, |outcome| {
         println!("{outcome}");
         if let (Verdict::Fail, Some(why)) = (outcome.result, exceptions.reason(outcome.id)) {
             println!("      known:    {why}");
         }
     });
-    if report.outcomes.is_empty() {
-        return Err("no case has that in its ID or section; see rtmfp-interop list".into());
-    }
+    report.apply(&exceptions);
     write_reports(arguments, &report)?;
-    if report.count(Verdict::NotApplicable) == report.outcomes.len() {
-        return Err(format!("no case applied: {}", report.outcomes[0].expected).into());
+    sum_up(&report, &exceptions);
+    Ok(if report.unexpected() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// There is nothing to judge.
+fn nobody(context: &Context, failure: Failure) -> AnyError {
+    let why = match failure {
+        Failure::Failed { expected, got } => format!("expected {expected}, got {got}"),
+        Failure::NotApplicable(why) => why,
+    };
+    match context.reception {
+        None => {
+            format!("nobody answers at {}; is the server running there? ({why})", context.target)
+                .into()
+        }
+        Some(_) => format!("no client to judge: {why}").into(),
     }
-    let unexpected = report.unexpected(&exceptions).count();
+}
+
+fn sum_up(report: &Report, exceptions: &Exceptions) {
+    let failed = report.count(Verdict::Fail);
     println!(
-        "{} passed, {} failed ({} of them known), {} not applicable",
+        "{} passed, {failed} failed ({} of them known), {} not applicable",
         report.count(Verdict::Pass),
-        report.count(Verdict::Fail),
-        report.count(Verdict::Fail) - unexpected,
+        failed - report.unexpected(),
         report.count(Verdict::NotApplicable)
     );
-    Ok(if unexpected == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let passes = |id: &&str| {
+        report.outcomes.iter().any(|outcome| outcome.id == *id && outcome.result == Verdict::Pass)
+    };
+    for id in exceptions.ids().filter(passes) {
+        println!("{id} passes now: the exceptions need not name it");
+    }
 }
 
 /// Which cases, and whom they are about.
@@ -153,7 +191,8 @@ fn under_test(arguments: &RunArguments) -> Result<(Vec<Case>, Context), AnyError
     let (patience, silence) = (seconds(arguments.patience)?, seconds(arguments.silence)?);
     if let Some(url) = &arguments.url {
         let target = resolve(url)?;
-        let context = Context { target, url: url.clone(), reception: None, patience, silence };
+        let (url, round_trip) = (url.clone(), Duration::ZERO);
+        let context = Context { target, url, reception: None, patience, silence, round_trip };
         return Ok((judge::for_servers(), context));
     }
     let (cases, address) = match (arguments.as_server, arguments.as_peer) {
@@ -165,11 +204,18 @@ fn under_test(arguments: &RunArguments) -> Result<(Vec<Case>, Context), AnyError
     let group = arguments.groupspec.clone();
     let reception = Reception::open(address, arguments.client.clone(), wait, group)
         .map_err(|error| format!("cannot listen at {address}: {error}"))?;
-    let target = reception.address()?;
+    let mut target = reception.address()?;
+    if target.ip().is_unspecified() {
+        target.set_ip(match target {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
     let url = format!("rtmfp://{target}");
     println!("waiting for clients at {url}");
     let reception = Some(Arc::new(reception));
-    Ok((cases, Context { target, url, reception, patience, silence }))
+    let round_trip = Duration::ZERO;
+    Ok((cases, Context { target, url, reception, patience, silence, round_trip }))
 }
 
 fn list() {
@@ -180,7 +226,8 @@ fn list() {
     ] {
         println!("For {whom}:");
         for case in cases {
-            println!("  {:36} {:16} {}", case.id, case.section, case.title);
+            let level = format!("{:?}", case.level).to_lowercase();
+            println!("  {:36} {:16} {level:8} {}", case.id, case.section, case.title);
         }
     }
 }
@@ -233,14 +280,28 @@ fn seconds(number: f64) -> Result<Duration, AnyError> {
     Duration::try_from_secs_f64(number).map_err(|_| format!("{number} is no length of time").into())
 }
 
+/// The address of a name at which somebody answers; the first if nobody does.
 fn resolve(url: &str) -> Result<SocketAddr, AnyError> {
     let server: rtmfp::ServerUrl = url.parse()?;
-    server
-        .resolve()
-        .map_err(|error| format!("cannot find {}: {error}", server.host()))?
-        .first()
-        .copied()
-        .ok_or_else(|| "the name has no address".into())
+    let addresses =
+        server.resolve().map_err(|error| format!("cannot find {}: {error}", server.host()))?;
+    let answers = |target: &&SocketAddr| {
+        let patience = Duration::from_secs(1);
+        let context = Context {
+            target: **target,
+            url: url.to_owned(),
+            reception: None,
+            patience,
+            silence: patience,
+            round_trip: Duration::ZERO,
+        };
+        context.probe().is_ok_and(|mut probe| probe.hello().is_ok())
+    };
+    let found = match &addresses[..] {
+        [only] => Some(only),
+        several => several.iter().find(answers).or(several.first()),
+    };
+    found.copied().ok_or_else(|| "the name has no address".into())
 }
 
 fn read(path: &Path) -> Result<String, AnyError> {

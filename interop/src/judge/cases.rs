@@ -46,15 +46,32 @@ pub fn for_members() -> Vec<Case> {
     member::CASES.to_vec()
 }
 
-/// Defines the cases of a topic.
+/// Defines the cases of a topic: `should` and `custom` before those that are no MUST.
 macro_rules! cases {
-    ($($id:literal, $section:literal, $title:literal, $run:expr;)*) => {
+    ($($($level:ident)? $id:literal, $section:literal, $title:literal, $run:expr;)*) => {
         pub(super) const CASES: &[crate::judge::Case] = &[$(
-            crate::judge::Case { id: $id, section: $section, title: $title, run: $run },
+            crate::judge::Case {
+                level: crate::judge::cases::level!($($level)?),
+                id: $id,
+                section: $section,
+                title: $title,
+                run: $run,
+            },
         )*];
     };
 }
-use cases;
+macro_rules! level {
+    () => {
+        crate::judge::Level::Must
+    };
+    (should) => {
+        crate::judge::Level::Should
+    };
+    (custom) => {
+        crate::judge::Level::Custom
+    };
+}
+use {cases, level};
 
 #[cfg(test)]
 mod tests {

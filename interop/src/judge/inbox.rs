@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use rtmfp::wire::{
@@ -36,6 +36,7 @@ pub struct Inbox {
     metadata: BTreeMap<u64, Vec<u8>>,
     partial: BTreeMap<u64, Vec<u8>>,
     seen: BTreeSet<(u64, u64)>,
+    last: Option<(u64, u64)>,
     unread: VecDeque<Received>,
 }
 
@@ -53,6 +54,7 @@ impl Inbox {
                 _ => continue,
             };
             place = Some(at);
+            self.last = place;
             let metadata = body.options.and_then(|list| list.find(flow_option::METADATA));
             if let Some(metadata) = metadata {
                 self.metadata.insert(at.0, metadata.to_vec());
@@ -79,6 +81,17 @@ impl Inbox {
         }
     }
 
+    /// The flow on which the last fragment came.
+    pub fn last_flow(&self) -> Option<u64> {
+        self.last.map(|(flow, _)| flow)
+    }
+
+    /// The highest number that came on a flow.
+    pub fn last_sequence(&self, flow: u64) -> u64 {
+        let of_flow = self.seen.range((flow, 0)..=(flow, u64::MAX));
+        of_flow.last().map_or(0, |(_, sequence)| *sequence)
+    }
+
     /// Takes out the first message that `wanted` wants.
     fn find<T>(&mut self, wanted: &mut impl FnMut(&Received) -> Option<T>) -> Option<T> {
         let (at, found) =
@@ -93,9 +106,19 @@ impl Session {
     pub fn expect_message<T>(
         &mut self,
         what: &str,
+        wanted: impl FnMut(&Received) -> Option<T>,
+    ) -> Result<T, Failure> {
+        self.expect_message_within(self.probe.patience(), what, wanted)
+    }
+
+    /// The same with a time of its own.
+    pub fn expect_message_within<T>(
+        &mut self,
+        time: Duration,
+        what: &str,
         mut wanted: impl FnMut(&Received) -> Option<T>,
     ) -> Result<T, Failure> {
-        let deadline = Instant::now() + self.probe.patience();
+        let deadline = Instant::now() + time;
         let mut came = Vec::new();
         loop {
             if let Some(found) = self.inbox.find(&mut wanted) {

@@ -15,10 +15,11 @@ use rtmfp::{
 };
 
 use super::{
-    Arrival, Context, Failure, Probe, Session, failed,
+    Arrival, Context, Failure, Probe, Session,
+    data::{Data, options},
+    failed,
     inbox::Received,
     probe::Packet,
-    session::{Data, options},
 };
 
 /// Client to server: "I join this group."
@@ -115,7 +116,7 @@ pub struct Neighbour {
     /// Its flow about the stream.
     media_control: Option<u64>,
     /// Kept open while the case runs.
-    _server: Session,
+    server_session: Session,
 }
 
 impl Neighbour {
@@ -127,7 +128,12 @@ impl Neighbour {
         joining.tell(identity.peer_id());
         let session = joining.introduce(identity)?.open()?;
         let sent = BTreeMap::new();
-        Ok(Self { session, spec, sent, media_control: None, _server: joining.session })
+        Ok(Self { session, spec, sent, media_control: None, server_session: joining.session })
+    }
+
+    /// The member's session with its server, which is us as well.
+    pub fn server(&mut self) -> &mut Session {
+        &mut self.server_session
     }
 
     /// The next message for which `wanted` holds, of any flow.

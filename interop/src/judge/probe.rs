@@ -103,7 +103,8 @@ impl Probe {
             target,
             patience: context.patience,
             silence: context.silence,
-            url: context.url.clone(),
+            // A fingerprint in it is for whoever connects, not for the server.
+            url: context.url.split('#').next().unwrap_or_default().to_owned(),
             keys: PacketKeys::default(),
             // Not at 0, which some take for no timestamp.
             epoch: Instant::now() - Duration::from_secs(3),
@@ -117,6 +118,13 @@ impl Probe {
         Ok(Self { socket, url, keys, ..*self })
     }
 
+    /// The same socket once more.
+    pub fn again(&self) -> Result<Self, Failure> {
+        let socket = self.socket.try_clone().map_err(|e| failed("a socket", e.to_string()))?;
+        let (url, keys) = (self.url.clone(), PacketKeys::default());
+        Ok(Self { socket, url, keys, ..*self })
+    }
+
     /// Speaks to another address from now on.
     pub fn turn_to(&mut self, target: SocketAddr) {
         self.target = target;
@@ -125,6 +133,11 @@ impl Probe {
     /// Where the program under test sees us, NATs apart.
     pub fn address(&self) -> SocketAddr {
         self.socket.local_addr().expect("a bound socket has an address")
+    }
+
+    /// Whom it speaks to.
+    pub fn target(&self) -> SocketAddr {
+        self.target
     }
 
     /// How long an answer may take.

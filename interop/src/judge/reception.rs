@@ -1,9 +1,11 @@
 //! The judge as a server: clients under test come to it.
 
 use std::{
-    io,
+    io::{self, Read},
     net::{SocketAddr, UdpSocket},
+    os::unix::process::CommandExt,
     process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -20,7 +22,7 @@ use rtmfp::{
     },
 };
 
-use super::{Context, Failure, Probe, Session, failed, inbox::Inbox, probe::Packet};
+use super::{Context, Failure, Probe, Session, failed, probe::Packet, session::Ends};
 
 /// The size that all servers of Adobe's lineage use, and some clients insist on.
 pub const COOKIE: usize = 64;
@@ -37,25 +39,62 @@ pub struct Reception {
     pub(super) group: GroupSpec,
 }
 
-/// A program under test, killed when its case is over.
+/// A program under test, killed with all that it started when its case is over.
 #[derive(Debug)]
-pub struct Client(Child);
+pub struct Client {
+    child: Child,
+    /// The end of what it said on standard error.
+    said: Arc<Mutex<String>>,
+}
 
 impl Client {
     fn start(command: &str, url: &str) -> io::Result<Self> {
-        let line = format!("exec {}", command.replace("{url}", url));
-        let silent = |command: &mut Command| {
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+        let mut child = Command::new("sh")
+            .arg("-c")
+            .arg(command.replace("{url}", url))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()?;
+        let said = Arc::new(Mutex::new(String::new()));
+        if let Some(stderr) = child.stderr.take() {
+            let said = said.clone();
+            std::thread::spawn(move || keep_the_end(stderr, &said));
+        }
+        Ok(Self { child, said })
+    }
+
+    /// What became of it, in a line.
+    fn fate(&mut self) -> String {
+        let end = match self.child.try_wait() {
+            Ok(Some(status)) => format!("it ended with {status}"),
+            _ => "it runs, but says no hello".to_owned(),
         };
-        silent(Command::new("sh").arg("-c").arg(line)).map(Self)
+        let said = self.said.lock().map(|said| said.trim().replace('\n', "; ")).unwrap_or_default();
+        if said.is_empty() { end } else { format!("{end}: {said}") }
+    }
+}
+
+fn keep_the_end(mut stream: impl Read, said: &Mutex<String>) {
+    const KEPT: usize = 400;
+    let mut buffer = [0; 4096];
+    while let Ok(size @ 1..) = stream.read(&mut buffer) {
+        let Ok(mut said) = said.lock() else { return };
+        said.push_str(&String::from_utf8_lossy(&buffer[..size]));
+        let from = said.len().saturating_sub(KEPT);
+        let from = (from..said.len()).find(|at| said.is_char_boundary(*at)).unwrap_or(from);
+        said.drain(..from);
     }
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
-        // One that is gone already needs neither.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        // What is gone already needs none of this.
+        let group = format!("-{}", self.child.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -79,7 +118,7 @@ impl Reception {
     pub(super) fn arrival(&self, context: &Context) -> Result<Arrival, Failure> {
         let no_socket = |error: io::Error| failed("a socket", error.to_string());
         self.forget_earlier().map_err(no_socket)?;
-        let client = match &self.command {
+        let mut client = match &self.command {
             Some(command) => Some(
                 Client::start(command, &context.url)
                     .map_err(|error| failed("a client that starts", error.to_string()))?,
@@ -96,8 +135,13 @@ impl Reception {
                 return Ok(Arrival::at(probe, packet, identity, client));
             }
         }
-        let what = format!("no client came within {} s", self.wait.as_secs_f32());
-        Err(Failure::NotApplicable(format!("{what}; --client COMMAND starts one for each case")))
+        let seconds = self.wait.as_secs_f32();
+        Err(match &mut client {
+            Some(client) => failed(format!("a hello within {seconds} s"), client.fate()),
+            None => Failure::NotApplicable(format!(
+                "no client came within {seconds} s; --client COMMAND starts one for each case"
+            )),
+        })
     }
 
     /// What clients of earlier cases still sent is of no interest.
@@ -243,23 +287,14 @@ impl Arrival {
             .map_err(|error| failed("a component that makes keys", error.to_string()))?;
         let near_id = rand::rng().random_range(1..u32::MAX);
         self.send_keying(keying.session_id, near_id, &component);
-        Ok(Session {
+        let ends = Ends {
             peer_id: self.identity.peer_id(),
             far,
             near_id,
             far_id: keying.session_id,
-            nonces: (keys.near_nonce, keys.far_nonce),
-            keys: keys.packet,
-            protection: keys.protection,
             mode: Mode::Responder,
-            last_timestamp: None,
-            next_sequence: 1,
-            vanishes: false,
-            answers: None,
-            client: self.client,
-            inbox: Inbox::default(),
-            probe: self.probe,
-        })
+        };
+        Ok(Session::new(ends, keys, self.probe, self.client))
     }
 }
 

@@ -1,160 +1,31 @@
 //! An open session with the program under test, whose every packet a case writes itself.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
-use rand::RngExt;
 use rtmfp::{
-    crypto::{
-        Certificate, Identity, PacketKeys, PacketProtection, PeerId, Policy,
-        keying::{InitiatorComponent, KeyingContext},
-    },
+    crypto::{Certificate, PacketKeys, PacketProtection, PeerId, keying::SessionKeys},
     rtmp::{Command, FlowMetadata, Message, Value},
     wire::{
         Chunk, Flags, Mode, PacketHeader,
-        chunk::{
-            FragmentControl, InitiatorKeying, UserDataHeader, code, flow_option, put_ack_ranges,
-            put_chunk,
-        },
-        put_marker, put_option, put_vlu,
+        chunk::{FragmentControl, code, put_ack_ranges, put_chunk},
     },
 };
 
 use super::{
-    Context, Failure, Probe, failed,
+    Failure, Probe,
+    data::{Data, connect_command, options, put_data},
+    failed,
     inbox::Inbox,
-    probe::{Hello, Packet, came_instead, name_of},
+    probe::{Packet, came_instead, name_of},
     reception::Client,
 };
 
 /// Our flow that carries `connect`.
 pub const CONTROL: u64 = 2;
-
-/// A session being opened; a case changes what it wants to be wrong.
-#[derive(Debug)]
-pub struct Handshake {
-    /// The socket.
-    pub probe: Probe,
-    /// Who we are.
-    pub identity: Identity,
-    /// What we want of packets.
-    pub policy: Policy,
-    /// The responder's hello.
-    pub hello: Hello,
-    /// The session ID to receive on.
-    pub near_id: u32,
-}
-
-impl Handshake {
-    /// Says hello, as a peer in Flash Player's shape.
-    pub fn new(context: &Context) -> Result<Self, Failure> {
-        Self::with_identity(context, Identity::peer(&mut rand::rng()))
-    }
-
-    /// Says hello as somebody.
-    pub fn with_identity(context: &Context, identity: Identity) -> Result<Self, Failure> {
-        let mut probe = context.probe()?;
-        let hello = probe.hello()?;
-        let near_id = rand::rng().random_range(1..u32::MAX);
-        Ok(Self { probe, identity, policy: Policy::default(), hello, near_id })
-    }
-
-    /// The component that we would send.
-    pub fn component(&self) -> Result<InitiatorComponent, Failure> {
-        let far = self.hello.decoded_certificate()?;
-        InitiatorComponent::generate(self.context(), &far, &mut rand::rng())
-            .map_err(|error| Failure::NotApplicable(error.to_string()))
-    }
-
-    fn context(&self) -> KeyingContext<'_> {
-        KeyingContext { identity: &self.identity, policy: self.policy, log: None }
-    }
-
-    /// The IIKeying chunk for a component.
-    pub fn keying_chunk(&self, component: &[u8], signature: &[u8]) -> Vec<u8> {
-        let mut out = Vec::new();
-        let certificate = self.identity.certificate().bytes();
-        InitiatorKeying {
-            session_id: self.near_id,
-            cookie: &self.hello.cookie,
-            certificate,
-            component,
-            signature,
-            signed: &[],
-        }
-        .put(&mut out);
-        out
-    }
-
-    /// Sends the chunk in a startup packet.
-    pub fn send(&mut self, chunk: &[u8]) {
-        self.probe.send_startup(|out| out.extend_from_slice(chunk));
-    }
-
-    /// Waits for the RIKeying: the responder's session ID, its component, and the packet.
-    pub fn answer(&mut self) -> Result<(u32, Vec<u8>, Packet), Failure> {
-        let near_id = self.near_id;
-        self.probe.expect("an RIKeying on our session ID", |packet, chunk| match chunk {
-            Chunk::ResponderKeying(answer) if packet.session_id == near_id => {
-                Some((answer.session_id, answer.component.to_vec(), packet.clone()))
-            }
-            _ => None,
-        })
-    }
-
-    /// Goes through with it.
-    pub fn open(self) -> Result<Session, Failure> {
-        self.open_signed(b"X")
-    }
-
-    /// Goes through with it under some signature.
-    pub fn open_signed(mut self, signature: &[u8]) -> Result<Session, Failure> {
-        let component = self.component()?;
-        let chunk = self.keying_chunk(&component.bytes, signature);
-        // Datagrams get lost, and servers may be busy: initiators repeat themselves.
-        const TRIES: usize = 3;
-        let mut answered = Err(failed("an RIKeying on our session ID", "nothing"));
-        for _ in 0..TRIES {
-            self.send(&chunk);
-            answered = self.answer();
-            if answered.is_ok() {
-                break;
-            }
-        }
-        let (far_id, answer, _) = answered?;
-        self.into_session(&component, far_id, &answer)
-    }
-
-    /// The session that an answer makes.
-    pub fn into_session(
-        self,
-        component: &InitiatorComponent,
-        far_id: u32,
-        answer: &[u8],
-    ) -> Result<Session, Failure> {
-        let far = self.hello.decoded_certificate()?;
-        let keys = component
-            .combine(self.context(), &far, answer)
-            .map_err(|error| failed("a component that makes keys", error.to_string()))?;
-        Ok(Session {
-            peer_id: self.identity.peer_id(),
-            far,
-            near_id: self.near_id,
-            far_id,
-            nonces: (keys.near_nonce, keys.far_nonce),
-            keys: keys.packet,
-            protection: keys.protection,
-            mode: Mode::Initiator,
-            last_timestamp: None,
-            next_sequence: 1,
-            vanishes: false,
-            answers: None,
-            client: None,
-            inbox: Inbox::default(),
-            probe: self.probe,
-        })
-    }
-}
 
 /// An open session.
 #[derive(Debug)]
@@ -175,8 +46,8 @@ pub struct Session {
     pub protection: PacketProtection,
     /// Our side.
     pub mode: Mode,
-    /// The far end's last timestamp.
-    pub last_timestamp: Option<u16>,
+    /// The far end's last timestamp, and when it came.
+    pub last_timestamp: Option<(u16, Instant)>,
     /// Of our control flow.
     pub next_sequence: u64,
     /// Leave without a word when dropped.
@@ -191,6 +62,21 @@ pub struct Session {
     pub probe: Probe,
 }
 
+/// The two ends of a session to be.
+#[derive(Debug)]
+pub struct Ends {
+    /// Our peer ID.
+    pub peer_id: PeerId,
+    /// The far end.
+    pub far: Certificate,
+    /// Where we receive.
+    pub near_id: u32,
+    /// Where the far end receives.
+    pub far_id: u32,
+    /// Our side.
+    pub mode: Mode,
+}
+
 /// A later case may get the same port, and a session left open there would be in its way (RFC
 /// 7016 §3.5.1.1.2).
 impl Drop for Session {
@@ -202,6 +88,27 @@ impl Drop for Session {
 }
 
 impl Session {
+    /// With the keys that both ends made.
+    pub fn new(ends: Ends, keys: SessionKeys, probe: Probe, client: Option<Client>) -> Self {
+        Self {
+            peer_id: ends.peer_id,
+            far: ends.far,
+            near_id: ends.near_id,
+            far_id: ends.far_id,
+            nonces: (keys.near_nonce, keys.far_nonce),
+            keys: keys.packet,
+            protection: keys.protection,
+            mode: ends.mode,
+            last_timestamp: None,
+            next_sequence: 1,
+            vanishes: false,
+            answers: None,
+            client,
+            inbox: Inbox::default(),
+            probe,
+        }
+    }
+
     /// Seals a plain packet of any content.
     pub fn seal(&mut self, plain: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
@@ -214,9 +121,12 @@ impl Session {
     /// A packet with chunks, sealed.
     pub fn packet(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
         let mut plain = Vec::new();
+        // Echoes let the far end measure the round trip, on which its retransmissions depend.
+        let echo =
+            |(stamp, at): (u16, Instant)| stamp.wrapping_add((at.elapsed().as_millis() / 4) as u16);
+        let timestamp_echo = self.last_timestamp.map(echo);
         let timestamp = Some(self.probe.timestamp());
-        PacketHeader { flags: Flags::new(self.mode), timestamp, timestamp_echo: None }
-            .put(&mut plain);
+        PacketHeader { flags: Flags::new(self.mode), timestamp, timestamp_echo }.put(&mut plain);
         write(&mut plain);
         self.seal(&plain)
     }
@@ -244,8 +154,12 @@ impl Session {
                     at: Instant::now(),
                 };
                 self.inbox.take(&packet);
-                self.last_timestamp =
-                    packet.header().and_then(|header| header.timestamp).or(self.last_timestamp);
+                let stamp = packet.header().and_then(|header| header.timestamp);
+                if let Some(stamp) = stamp
+                    && self.last_timestamp.is_none_or(|(last, _)| last != stamp)
+                {
+                    self.last_timestamp = Some((stamp, packet.at));
+                }
                 return Some(packet);
             }
         }
@@ -296,21 +210,15 @@ impl Session {
 
     /// Acknowledges what a packet carries, as if all before it had arrived.
     pub fn acknowledge(&mut self, packet: &Packet) {
-        let acks: Vec<(u64, u64)> = packet
-            .chunks()
-            .filter_map(|chunk| match chunk {
-                Chunk::UserData(data) => Some((data.flow, data.sequence)),
-                _ => None,
-            })
-            .collect();
-        // Next User Data count on from there.
-        let following =
-            packet.chunks().filter(|chunk| matches!(chunk, Chunk::NextUserData(_))).count() as u64;
+        let mut acks = BTreeMap::<u64, u64>::new();
+        for (flow, sequence, _) in fragments(packet) {
+            let last = acks.entry(flow).or_default();
+            *last = sequence.max(*last);
+        }
         if !acks.is_empty() {
             self.send(|out| {
-                for (flow, sequence) in acks {
-                    let none = std::iter::empty();
-                    put_ack_ranges(out, flow, 127, sequence + following, none, 100);
+                for (flow, last) in acks {
+                    put_ack_ranges(out, flow, 127, last, std::iter::empty(), 100);
                 }
             });
         }
@@ -320,9 +228,19 @@ impl Session {
     pub fn expect_no(
         &mut self,
         after: &str,
+        unwanted: impl FnMut(Chunk<'_>) -> bool,
+    ) -> Result<(), Failure> {
+        self.expect_none_within(self.probe.silence(), after, unwanted)
+    }
+
+    /// The same with a time of its own.
+    pub fn expect_none_within(
+        &mut self,
+        time: Duration,
+        after: &str,
         mut unwanted: impl FnMut(Chunk<'_>) -> bool,
     ) -> Result<(), Failure> {
-        let deadline = Instant::now() + self.probe.silence();
+        let deadline = Instant::now() + time;
         while let Some(packet) = self.receive(deadline.saturating_duration_since(Instant::now())) {
             for chunk in packet.chunks() {
                 if unwanted(chunk) {
@@ -353,6 +271,23 @@ impl Session {
         })
     }
 
+    /// The flow on which the far end last said something.
+    pub fn last_flow(&self) -> Result<u64, Failure> {
+        self.inbox.last_flow().ok_or_else(|| failed("a flow of the far end", "none"))
+    }
+
+    /// Acknowledges all that came on a flow, with a window of so many blocks.
+    pub fn shut_window(&mut self, flow: u64, blocks: u64) {
+        let last = self.inbox.last_sequence(flow);
+        self.send(|out| put_ack_ranges(out, flow, blocks, last, std::iter::empty(), 100));
+    }
+
+    /// Takes in what comes for a while without acknowledging it.
+    pub fn probe_silently(&mut self) {
+        let deadline = Instant::now() + self.probe.silence();
+        while self.receive(deadline.saturating_duration_since(Instant::now())).is_some() {}
+    }
+
     /// Passes if the session works: a server answers `connect`, or else another call; a client
     /// answers a Ping.
     pub fn prove(&mut self) -> Result<(), Failure> {
@@ -373,26 +308,9 @@ impl Session {
         self.expect_no(after, |chunk| matches!(chunk, Chunk::PingReply(b"gone?")))
     }
 
-    /// Writes a User Data chunk with any options.
-    pub fn put_data(out: &mut Vec<u8>, data: &Data<'_>) {
-        let start = out.len();
-        let header = UserDataHeader {
-            flow: data.flow,
-            sequence: data.sequence,
-            forward_sequence: data.forward_sequence,
-            fragment: data.fragment,
-            abandoned: data.is_abandoned,
-            is_final: data.is_final,
-        };
-        header.put(out, data.options);
-        out.extend_from_slice(data.payload);
-        let length = (out.len() - start - 3) as u16;
-        out[start + 1..start + 3].copy_from_slice(&length.to_be_bytes());
-    }
-
     /// Sends one whole message, or a piece of one.
     pub fn send_data(&mut self, data: &Data<'_>) {
-        self.send(|out| Self::put_data(out, data));
+        self.send(|out| put_data(out, data));
     }
 
     /// Waits for an acknowledgement of a flow for which `holds`.
@@ -439,6 +357,32 @@ impl Session {
         });
     }
 
+    /// Sends the next message on the control flow, in as many fragments as it takes.
+    pub fn send_large(&mut self, message: &[u8]) {
+        const PIECE: usize = 1000;
+        let (options, count) = (self.control_options(), message.len().div_ceil(PIECE));
+        for (number, payload) in message.chunks(PIECE).enumerate() {
+            let fragment = match (number, number + 1 == count) {
+                (0, true) => FragmentControl::Whole,
+                (0, false) => FragmentControl::Begin,
+                (_, true) => FragmentControl::End,
+                (_, false) => FragmentControl::Middle,
+            };
+            let sequence = self.next_sequence;
+            self.next_sequence += 1;
+            let forward_sequence = sequence - 1;
+            let options = if number < 8 { &options[..] } else { &[] };
+            self.send_data(&Data {
+                sequence,
+                forward_sequence,
+                options,
+                fragment,
+                payload,
+                ..Data::default()
+            });
+        }
+    }
+
     /// Calls a command on the control flow.
     pub fn call(&mut self, command: &Command) {
         self.send_control(&command.encode());
@@ -446,8 +390,18 @@ impl Session {
 
     /// Waits for a command with this name and transaction.
     pub fn expect_command(&mut self, name: &str, transaction: f64) -> Result<Command, Failure> {
+        self.expect_command_within(self.probe.patience(), name, transaction)
+    }
+
+    /// The same with a time of its own.
+    pub fn expect_command_within(
+        &mut self,
+        time: Duration,
+        name: &str,
+        transaction: f64,
+    ) -> Result<Command, Failure> {
         let what = format!("the command {name} for transaction {transaction}");
-        self.expect_message(&what, |message| {
+        self.expect_message_within(time, &what, |message| {
             let message = Message::decode(&Bytes::copy_from_slice(&message.bytes)).ok()?;
             let command = Command::decode(&message).ok()?;
             (command.name == name && command.transaction == transaction).then_some(command)
@@ -494,69 +448,17 @@ impl Session {
     }
 }
 
-/// A User Data chunk to be.
-#[derive(Debug, Clone, Copy)]
-pub struct Data<'a> {
-    /// Our number for the flow.
-    pub flow: u64,
-    /// From 1.
-    pub sequence: u64,
-    /// Nothing up to here comes any more.
-    pub forward_sequence: u64,
-    /// Encoded, with a marker; or empty.
-    pub options: &'a [u8],
-    /// Its part of the message.
-    pub fragment: FragmentControl,
-    /// ABN
-    pub is_abandoned: bool,
-    /// FIN
-    pub is_final: bool,
-    /// The fragment.
-    pub payload: &'a [u8],
-}
-
-impl Default for Data<'_> {
-    fn default() -> Self {
-        Self {
-            flow: CONTROL,
-            sequence: 1,
-            forward_sequence: 0,
-            options: &[],
-            fragment: FragmentControl::Whole,
-            is_abandoned: false,
-            is_final: false,
-            payload: &[],
+/// The fragments of a packet: flow, sequence number, and whether the chunk is the first of its run.
+pub fn fragments(packet: &Packet) -> Vec<(u64, u64, bool)> {
+    let mut found: Vec<(u64, u64, bool)> = Vec::new();
+    for chunk in packet.chunks() {
+        match (chunk, found.last()) {
+            (Chunk::UserData(data), _) => found.push((data.flow, data.sequence, true)),
+            (Chunk::NextUserData(_), Some((flow, sequence, _))) => {
+                found.push((*flow, sequence + 1, false));
+            }
+            _ => {}
         }
     }
-}
-
-/// Options of a flow with this metadata.
-pub fn options(metadata: &[u8], association: Option<u64>) -> Vec<u8> {
-    let mut out = Vec::new();
-    put_option(&mut out, flow_option::METADATA, metadata);
-    if let Some(flow) = association {
-        let mut value = Vec::new();
-        put_vlu(&mut value, flow);
-        put_option(&mut out, flow_option::RETURN_ASSOCIATION, &value);
-    }
-    put_marker(&mut out);
-    out
-}
-
-/// `connect` with what Flash Player says of itself.
-pub fn connect_command(url: &str) -> Command {
-    let path = url.splitn(4, '/').nth(3).unwrap_or_default();
-    let mut command = Command::new("connect", 1.0, Vec::new());
-    command.object = Value::object([
-        ("app", Value::string(path)),
-        ("flashVer", Value::string("MAC 13,0,0,214")),
-        ("tcUrl", Value::string(url)),
-        ("fpad", Value::Boolean(false)),
-        ("capabilities", Value::Number(235.0)),
-        ("audioCodecs", Value::Number(3575.0)),
-        ("videoCodecs", Value::Number(252.0)),
-        ("videoFunction", Value::Number(1.0)),
-        ("objectEncoding", Value::Number(3.0)),
-    ]);
-    command
+    found
 }

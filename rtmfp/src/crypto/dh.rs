@@ -72,6 +72,11 @@ impl Group {
         Self::STRONGEST_FIRST.into_iter().find(|group| group.number() == number)
     }
 
+    /// The prime, big-endian.
+    pub fn prime(self) -> Vec<u8> {
+        with_modulus!(self, modulus => modulus.prime())
+    }
+
     /// Checks a public key as RFC 7425 §4.6.2 says; cheap beside what is done with it.
     pub fn check_public(self, key: &[u8]) -> Result<(), PublicKeyError> {
         with_modulus!(self, modulus => modulus.read_public(key).map(|_| ()).ok_or(PublicKeyError))

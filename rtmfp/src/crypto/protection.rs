@@ -1,5 +1,5 @@
 //! HMACs and session sequence numbers on packets: what each end wants, and what comes of it.
-//! RFC 7425 §4.5.1.4, §4.5.1.5.
+//! RFC 7425 §4.5.2.4, §4.5.2.5.
 
 use thiserror::Error;
 

@@ -5,13 +5,16 @@ use rtmfp::wire::Chunk;
 use super::cases;
 use crate::judge::{CaseResult, Context, Failure, Handshake, Probe, check, probe::hex};
 
+/// No session is opened with a changed cookie, and one is with the cookie as it was. A Cookie
+/// Change may come: RFC 7016 §3.5.1.2 tells a foreign cookie from a moved initiator's by a part of it.
 fn refused(context: &Context, change: impl FnOnce(&mut Vec<u8>)) -> CaseResult {
     let mut handshake = Handshake::new(context)?;
+    let good = handshake.hello.cookie.clone();
     change(&mut handshake.hello.cookie);
     let component = handshake.component()?;
     let chunk = handshake.keying_chunk(&component.bytes, b"X");
-    handshake.send(&chunk);
-    handshake.probe.expect_silence("a cookie that the server did not make")
+    handshake.hello.cookie = good;
+    handshake.expect_refusal(&chunk, "a cookie that the server did not make")
 }
 
 /// An IIKeying with a cookie that was made for another socket: the Cookie Change, old and new.
@@ -36,15 +39,11 @@ fn moved(context: &Context) -> Result<(Handshake, Vec<u8>, Vec<u8>), Failure> {
 }
 
 cases! {
-    "cookies.bound-to-address", "7016 §3.5.1.2", "two addresses get different cookies", |context| {
-        let (first, second) = (context.probe()?.hello()?, context.probe()?.hello()?);
-        check(first.cookie != second.cookie, "different cookies", hex(&first.cookie))
-    };
     "cookies.forged", "7016 §3.5.1.1.2", "an IIKeying with a cookie of random bytes is ignored", |context| {
         refused(context, |cookie| cookie.iter_mut().for_each(|byte| *byte = byte.wrapping_mul(31) ^ 0x5a))
     };
-    "cookies.first-bit", "7016 §3.5.1.1.2", "a cookie with its first bit turned is refused", |context| refused(context, |cookie| cookie[0] ^= 0x80);
-    "cookies.middle-bit", "7016 §3.5.1.1.2", "a cookie with a bit in its middle turned is refused", |context| refused(context, |cookie| { let at = cookie.len() / 4; cookie[at] ^= 1; });
+    "cookies.first-bit", "7016 §3.5.1.1.2", "a cookie with its first bit turned is refused", |context| refused(context, |cookie| cookie.iter_mut().take(1).for_each(|byte| *byte ^= 0x80));
+    "cookies.middle-bit", "7016 §3.5.1.1.2", "a cookie with a bit in its middle turned is refused", |context| refused(context, |cookie| { let at = cookie.len() / 4; cookie.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1); });
     "cookies.truncated", "7016 §3.5.1.1.2", "a truncated cookie is refused", |context| refused(context, |cookie| cookie.truncate(cookie.len() / 2));
     "cookies.extended", "7016 §3.5.1.1.2", "a cookie with bytes behind it is refused", |context| refused(context, |cookie| cookie.extend([0; 8]));
     "cookies.empty", "7016 §3.5.1.1.2", "an empty cookie is refused", |context| refused(context, Vec::clear);
@@ -57,7 +56,7 @@ cases! {
         handshake.hello.cookie = new;
         handshake.open().map(|_| ())
     };
-    "cookies.older", "7016 §3.5.1.2", "an earlier cookie for the same address is still good", |context| {
+    "cookies.older", "7016 §3.5.1.1.2", "an earlier cookie for the same address is still good", |context| {
         let mut handshake = Handshake::new(context)?;
         handshake.probe.hello()?;
         handshake.open().map(|_| ())

@@ -1,7 +1,7 @@
 //! Key agreement: what is accepted, what is refused, and what both ends make of it.
 
 use rtmfp::{
-    crypto::{Group, Identity, KeyPair, Keys, Policy, Protection},
+    crypto::{Group, Identity, KeyPair, Keys, Policy, Protection, Unprotected},
     wire::{Mode, put_option, put_vlu},
 };
 
@@ -34,23 +34,31 @@ fn component_with(group: u64, key: &[u8]) -> Vec<u8> {
 }
 
 fn refused_component(context: &Context, component: &[u8], what: &str) -> CaseResult {
-    let mut handshake = Handshake::with_identity(context, ephemeral())?;
+    let handshake = Handshake::with_identity(context, ephemeral())?;
     let chunk = handshake.keying_chunk(component, b"X");
-    handshake.send(&chunk);
-    handshake.probe.expect_silence(what)
+    handshake.expect_refusal(&chunk, what)
 }
 
-/// The static keys that servers accept are checked as well: both go one way.
-fn refused_key(context: &Context, key: &[u8], what: &str) -> CaseResult {
-    let handshake = Handshake::new(context)?;
-    if !handshake.hello.decoded_certificate()?.supports(Group::Modp1024) {
-        return Err(Failure::NotApplicable("the server does not know group 2".into()));
+fn needs_group_2(handshake: &Handshake) -> CaseResult {
+    match handshake.hello.decoded_certificate()?.supports(Group::Modp1024) {
+        true => Ok(()),
+        false => Err(Failure::NotApplicable("the server does not know group 2".into())),
     }
-    refused_component(context, &component_with(2, key), what)
+}
+
+/// A public key of group 2 that must not be used, as an ephemeral and as a static one.
+fn refused_key(context: &Context, key: &[u8], what: &str) -> CaseResult {
+    let ephemeral = Handshake::with_identity(context, ephemeral())?;
+    needs_group_2(&ephemeral)?;
+    let chunk = ephemeral.keying_chunk(&component_with(2, key), b"X");
+    ephemeral.expect_refusal(&chunk, &format!("{what} in the component"))?;
+    let mut certificate = Vec::new();
+    put_option(&mut certificate, 0x1d, &[&[2][..], key].concat());
+    refused_certificate(context, &certificate, &format!("{what} in the certificate"))
 }
 
 fn refused_certificate(context: &Context, certificate: &[u8], what: &str) -> CaseResult {
-    let mut handshake = Handshake::new(context)?;
+    let handshake = Handshake::new(context)?;
     let component = handshake.component()?;
     let mut chunk = Vec::new();
     rtmfp::wire::chunk::InitiatorKeying {
@@ -62,8 +70,14 @@ fn refused_certificate(context: &Context, certificate: &[u8], what: &str) -> Cas
         signed: &[],
     }
     .put(&mut chunk);
-    handshake.send(&chunk);
-    handshake.probe.expect_silence(what)
+    handshake.expect_refusal(&chunk, what)
+}
+
+/// A number near group 2's prime.
+fn near_prime(change: impl FnOnce(&mut [u8])) -> Vec<u8> {
+    let mut prime = Group::Modp1024.prime();
+    change(&mut prime);
+    prime
 }
 
 /// Opens in one group and proves it with a Ping: a static key of that group leaves no choice.
@@ -88,17 +102,18 @@ fn protected(
     let component = handshake.component()?;
     let chunk = handshake.keying_chunk(&component.bytes, b"X");
     handshake.send(&chunk);
+    let is_bare = policy == Policy::both(Protection::Off);
     let (far_id, answer, _) = handshake.answer().map_err(|failure| match failure {
-        Failure::Failed { got, .. } if got == "nothing" => {
+        // It may require what we do not offer.
+        Failure::Failed { got, .. } if got == "nothing" && is_bare => {
             Failure::NotApplicable("the server wants another protection".into())
         }
         other => other,
     })?;
-    let wants =
-        policy.hmac == Protection::Require || policy.sequence_numbers == Protection::Require;
+    let unprotected = Unprotected.to_string();
     let mut session =
         handshake.into_session(&component, far_id, &answer).map_err(|failure| match failure {
-            Failure::Failed { got, .. } if wants => Failure::NotApplicable(got),
+            Failure::Failed { got, .. } if got == unprotected => Failure::NotApplicable(got),
             other => other,
         })?;
     session.prove()?;
@@ -112,11 +127,7 @@ fn only(hmac: Protection, sequence_numbers: Protection) -> Policy {
 cases! {
     "keying.opens", "7016 §3.5.1.1.2", "an IIKeying with a good cookie is answered with an RIKeying", |context| context.session().map(|_| ());
     "keying.mode-3", "7016 §2.3.8", "the RIKeying's packet is in startup mode", |context| {
-        let mut handshake = Handshake::new(context)?;
-        let component = handshake.component()?;
-        let chunk = handshake.keying_chunk(&component.bytes, b"X");
-        handshake.send(&chunk);
-        let (_, _, packet) = handshake.answer()?;
+        let (_, _, _, packet) = Handshake::new(context)?.key()?;
         let mode = packet.header().map(|header| header.flags.mode);
         check(mode == Some(Mode::Startup), "mode 3", mode)
     };
@@ -172,7 +183,24 @@ cases! {
         refused_key(context, &key, "a power of two")
     };
     "keying.key-above-prime", "7425 §4.6.2", "a public key above the prime is refused", |context| {
-        refused_key(context, &[0xff; 128], "a key above the prime")
+        refused_key(context, &near_prime(|bytes| bytes[119] += 1), "a key above the prime")
+    };
+    "keying.key-minus-1", "7425 §4.6.2", "the public key p - 1, of order 2, is refused", |context| {
+        refused_key(context, &near_prime(|bytes| bytes[127] -= 1), "the key p - 1")
+    };
+    "keying.key-near-prime", "7425 §4.6.2", "a public key above p - 2^24 is refused", |context| {
+        refused_key(context, &near_prime(|bytes| bytes[126] ^= 0x5a), "a key within 2^24 of the prime")
+    };
+    "keying.key-few-zeros", "7425 §4.6.2", "a public key with few zero bits is refused", |context| {
+        refused_key(context, &[0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], "a key of ones")
+    };
+    "keying.key-in-range", "7425 §4.6.2", "a public key that passes all checks is accepted", |context| {
+        let handshake = Handshake::with_identity(context, ephemeral())?;
+        needs_group_2(&handshake)?;
+        let mut handshake = handshake;
+        let chunk = handshake.keying_chunk(&component_with(2, &[0x5a; 128]), b"X");
+        handshake.send(&chunk);
+        handshake.answer().map(|_| ())
     };
     "keying.key-too-long", "7425 §4.6.2", "a public key longer than the prime is refused", |context| refused_key(context, &[0xa5; 200], "a key of 200 bytes");
     "keying.garbage-certificate", "7425 §4.3", "an initiator's certificate that does not parse is refused", |context| refused_certificate(context, &[0xff, 0x7f, 0x1d, 2], "a broken certificate");
@@ -203,11 +231,11 @@ cases! {
         let protection = protected(context, Policy::both(Protection::Off))?;
         check(protection == Default::default(), "checksums only", protection)
     };
-    "keying.hmac", "7425 §4.5.1.4", "an HMAC that both ends want is used and verified", |context| {
+    "keying.hmac", "7425 §4.5.2.4", "an HMAC that both ends want is used and verified", |context| {
         let protection = protected(context, only(Protection::Require, Protection::Off))?;
         check(protection.receive_hmac.is_some() && protection.send_hmac.is_some(), "HMACs both ways", protection)
     };
-    "keying.sequence-numbers", "7425 §4.5.1.5", "session sequence numbers that both ends want are used", |context| {
+    "keying.sequence-numbers", "7425 §4.5.2.5", "session sequence numbers that both ends want are used", |context| {
         let protection = protected(context, only(Protection::Off, Protection::Require))?;
         check(protection.receive_sequence && protection.send_sequence, "numbers both ways", protection)
     };
@@ -215,18 +243,73 @@ cases! {
         let protection = protected(context, Policy::both(Protection::Require))?;
         check(protection.is_authentic(), "both", protection)
     };
-    "keying.on-request", "7425 §4.5.1.4", "what is offered on request is used if, and only if, it is requested", |context| {
+    "keying.on-request", "7425 §4.5.2.4", "what is offered on request is used if, and only if, it is requested", |context| {
         protected(context, Policy::both(Protection::Match)).map(|_| ())
     };
-    "keying.hmac-length", "7425 §4.5.1.4", "an HMAC of 3 bytes is not accepted as one", |context| {
-        let mut handshake = Handshake::new(context)?;
+    "keying.hmac-length", "7425 §4.5.2.4", "an HMAC of 3 bytes is not accepted as one", |context| {
+        let handshake = Handshake::new(context)?;
         let component = handshake.component()?;
-        let mut bytes = component.bytes[..component.bytes.len() - 7].to_vec();
+        let without = component.bytes.len().saturating_sub(7);
+        let mut bytes = component.bytes[..without].to_vec();
         put_option(&mut bytes, 0x1a, &[4, 3]);
         put_option(&mut bytes, 0x1e, &[0]);
         let chunk = handshake.keying_chunk(&bytes, b"X");
+        handshake.expect_refusal(&chunk, "an HMAC of 3 bytes")
+    };
+    "keying.hmac-too-long", "7425 §4.5.2.4", "an HMAC of 33 bytes is not accepted as one", |context| {
+        let handshake = Handshake::new(context)?;
+        let component = handshake.component()?;
+        let without = component.bytes.len().saturating_sub(7);
+        let mut bytes = component.bytes[..without].to_vec();
+        put_option(&mut bytes, 0x1a, &[4, 33]);
+        put_option(&mut bytes, 0x1e, &[0]);
+        let chunk = handshake.keying_chunk(&bytes, b"X");
+        handshake.expect_refusal(&chunk, "an HMAC of 33 bytes")
+    };
+    "keying.session-0", "7016 §3.3", "an initiator that would receive on session ID 0 is refused", |context| {
+        let mut handshake = Handshake::new(context)?;
+        let component = handshake.component()?;
+        let near_id = std::mem::replace(&mut handshake.near_id, 0);
+        let chunk = handshake.keying_chunk(&component.bytes, b"X");
+        handshake.near_id = near_id;
         handshake.send(&chunk);
-        handshake.probe.expect_silence("an HMAC of 3 bytes")
+        handshake.probe.expect_silence("an IIKeying for session ID 0")?;
+        handshake.open().map(|_| ())
+    };
+    "keying.overrides", "7016 §3.5.1.1.2", "the same client at the same address may open its session anew, and the old one is over", |context| {
+        let identity = || { use rand::SeedableRng; Identity::peer(&mut rand::rngs::StdRng::seed_from_u64(77)) };
+        let mut old = Handshake::with_identity(context, identity())?.open()?;
+        old.ping(b"old")?;
+        // Cookies may count in seconds: this one must be later than the session.
+        std::thread::sleep(std::time::Duration::from_millis(2100));
+        let mut new = Handshake::at(old.probe.again()?, identity())?.open()?;
+        new.prove()?;
+        old.vanishes = true;
+        old.expect_gone("its owner has opened another session")
+    };
+    "keying.does-not-override", "7016 §3.5.1.1.2", "another certificate does not replace a session at its address", |context| {
+        let mut session = context.session()?;
+        session.ping(b"there")?;
+        std::thread::sleep(std::time::Duration::from_millis(2100));
+        let mut intruder = Handshake::at(session.probe.again()?, Identity::peer(&mut rand::rng()))?;
+        let component = intruder.component()?;
+        let chunk = intruder.keying_chunk(&component.bytes, b"X");
+        intruder.send(&chunk);
+        match intruder.answer() {
+            Ok(_) => Err(failed("no RIKeying to who is somebody else", "RIKeying")),
+            Err(_) => session.ping(b"still there").map(|_| ()),
+        }
+    };
+    custom "keying.one-a-packet", "7016 §5", "many IIKeyings in one packet do not make many answers", |context| {
+        let mut handshake = Handshake::with_identity(context, ephemeral())?;
+        let chunks: Vec<u8> = (0..4).map(|_| handshake.component().map(|component| handshake.keying_chunk(&component.bytes, b"X"))).collect::<Result<Vec<_>, _>>()?.concat();
+        handshake.send(&chunks);
+        let mut answers = 0;
+        let deadline = std::time::Instant::now() + 4 * handshake.probe.silence();
+        while let Some(packet) = handshake.probe.receive(deadline.saturating_duration_since(std::time::Instant::now())) {
+            answers += packet.chunks().filter(|chunk| matches!(chunk, rtmfp::wire::Chunk::ResponderKeying(_))).count();
+        }
+        check((1..=2).contains(&answers), "one answer", answers)
     };
     "keying.rikeying-unasked", "7016 §3.5.1.1.1", "an RIKeying that nobody asked for is ignored", |context| {
         let mut probe = context.probe()?;

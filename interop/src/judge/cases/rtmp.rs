@@ -2,14 +2,16 @@
 
 use bytes::Bytes;
 use rtmfp::{
-    rtmp::{Command, Message, MessageType, Value, amf0},
+    rtmp::{Command, FlowMetadata, Message, MessageType, Value, amf0},
     wire::Chunk,
 };
 
 use super::cases;
 use crate::judge::{
-    CaseResult, Context, Failure, check, failed,
-    session::{Data, connect_command, options},
+    CaseResult, Context, Failure, check,
+    data::{Data, connect_command, options},
+    failed,
+    session::CONTROL,
 };
 
 /// The server takes a message without harm: a later call is still answered.
@@ -39,12 +41,12 @@ cases! {
         let answer = context.session()?.connect()?;
         check(code_of(&answer) == "NetConnection.Connect.Success", "NetConnection.Connect.Success", code_of(&answer))
     };
-    "rtmp.object-encoding", "7425 §5.3.2", "the result names the object encoding that was asked for", |context| {
+    custom "rtmp.object-encoding", "7425 §5.3.2", "the result names the object encoding that was asked for", |context| {
         let answer = context.session()?.connect()?;
         let encoding = answer.arguments.iter().find_map(|value| value.member("objectEncoding")?.as_number());
         check(encoding == Some(3.0), "objectEncoding 3", encoding)
     };
-    "rtmp.connect-amf3", "7425 §5.1.2", "connect as message type 17 is understood", |context| {
+    custom "rtmp.connect-amf3", "7425 §5.1.2", "connect as message type 17 is understood", |context| {
         let mut session = context.session()?;
         let amf0 = Message::decode(&connect_command(session.probe.url()).encode()).expect("we made it");
         let payload = [&[0][..], &amf0.payload].concat();
@@ -78,14 +80,14 @@ cases! {
         session.call(&Command::new("setPeerInfo", 0.0, vec![Value::string("192.0.2.1:1935"), Value::string("[2001:db8::1]:1935")]));
         session.prove()
     };
-    "rtmp.odd-peer-info", "7425 §5.3.3", "addresses that make no sense do no harm", |context| {
+    custom "rtmp.odd-peer-info", "7425 §5.3.3", "addresses that make no sense do no harm", |context| {
         let mut session = context.connected()?;
         let odd = ["", "1.2.3.4", "::1", "[::1", "255.255.255.255:0", "a:b", "fe80::1%eth0:1"].map(Value::string);
         session.call(&Command::new("setPeerInfo", 0.0, [odd.to_vec(), vec![Value::Null, Value::Number(7.0)]].concat()));
         session.call(&Command::new("createStream", 8.0, Vec::new()));
         session.expect_command("_result", 8.0).map(|_| ())
     };
-    "rtmp.unknown-call", "7425 §5.3", "an unknown call is answered, or at least does no harm", |context| {
+    custom "rtmp.unknown-call", "7425 §5.3", "an unknown call is answered, or at least does no harm", |context| {
         let mut session = context.connected()?;
         session.call(&Command::new("noSuchThing", 9.0, Vec::new()));
         session.prove()
@@ -97,20 +99,34 @@ cases! {
     "rtmp.empty-message", "7425 §5.1.2", "an empty message is ignored", |context| survives(context, Bytes::new());
     "rtmp.short-message", "7425 §5.1.2", "a message shorter than its header is ignored", |context| survives(context, Bytes::from_static(&[20, 0]));
     "rtmp.empty-command", "7425 §5.1.2", "a command without a name is ignored", |context| survives(context, raw(20, &[]));
-    "rtmp.garbage-amf", "7425 §5.1.2", "a command of nonsense does the server no harm", |context| spares_others(context, raw(20, &[0x02, 0xff, 0xff, 1, 2, 3]));
-    "rtmp.nested-amf", "7425 §5.1.2", "a command nested ten thousand deep is survived", |context| {
-        let bomb = [0x0a, 0, 0, 0, 1].repeat(180);
-        spares_others(context, raw(20, &[&b"\x02\x00\x01x\x00\0\0\0\0\0\0\0\0"[..], &bomb].concat()))
+    custom "rtmp.garbage-amf", "7425 §5.1.2", "a command of nonsense does the server no harm", |context| spares_others(context, raw(20, &[0x02, 0xff, 0xff, 1, 2, 3]));
+    custom "rtmp.nested-amf", "7425 §5.1.2", "a command nested ten thousand deep is survived", |context| {
+        let bomb = [0x0a, 0, 0, 0, 1].repeat(10_000);
+        let message = raw(20, &[&b"\x02\x00\x01x\x00\0\0\0\0\0\0\0\0"[..], &bomb].concat());
+        context.connected()?.send_large(&message);
+        context.is_alive()
     };
-    "rtmp.lying-count", "7425 §5.1.2", "an array that claims four billion elements is survived", |context| {
+    custom "rtmp.lying-count", "7425 §5.1.2", "an array that claims four billion elements is survived", |context| {
         spares_others(context, raw(20, b"\x02\x00\x01x\x00\0\0\0\0\0\0\0\0\x0a\xff\xff\xff\xff\x05"))
     };
-    "rtmp.user-control", "7425 §5.2", "user control events are taken without harm", |context| {
+    "rtmp.user-control", "7425 §5.1", "user control events are taken without harm", |context| {
         survives(context, raw(4, &[0, 3, 0, 0, 0, 0, 0, 0, 3, 0xe8]))
     };
-    "rtmp.short-user-control", "7425 §5.2", "a truncated user control event is ignored", |context| survives(context, raw(4, &[0]));
+    "rtmp.short-user-control", "7425 §5.1", "a truncated user control event is ignored", |context| survives(context, raw(4, &[0]));
     "rtmp.flow-sync", "7425 §5.2", "a FlowSync for one flow holds nothing back", |context| {
         survives(context, raw(4, &[0, 34, 0, 0, 0, 9, 0, 0, 0, 1]))
+    };
+    should "rtmp.flow-sync-holds", "7425 §5.2", "a FlowSync for two flows holds one back until the other has said it", |context| {
+        let mut session = context.connected()?;
+        let sync = raw(4, &[0, 34, 0, 0, 0, 9, 0, 0, 0, 2]);
+        session.send_control(&sync);
+        session.call(&Command::new("createStream", 40.0, Vec::new()));
+        if session.expect_command_within(session.probe.silence() * 2, "_result", 40.0).is_ok() {
+            return Err(failed("no answer before the barrier opens", "_result"));
+        }
+        let list = options(&FlowMetadata::CONTROL.encode(), Some(session.last_flow()?));
+        session.send_data(&Data { flow: CONTROL + 7, options: &list, payload: &sync, ..Data::default() });
+        session.expect_command("_result", 40.0).map(|_| ())
     };
     "rtmp.large-call", "7425 §5.1.2", "a call that fills a packet is survived", |context| {
         let mut session = context.connected()?;
@@ -129,7 +145,7 @@ cases! {
         session.call(&Command::new("createStream", 8.0, Vec::new()));
         session.expect_command("_result", 8.0).map(|_| ())
     };
-    "rtmp.encoder-noise", "7425 §5.3", "releaseStream and FCPublish, which encoders send, do no harm", |context| {
+    custom "rtmp.encoder-noise", "7425 §5.3", "releaseStream and FCPublish, which encoders send, do no harm", |context| {
         let mut session = context.connected()?;
         for name in ["releaseStream", "FCPublish"] {
             session.call(&Command::new(name, 0.0, vec![Value::string("live")]));
@@ -137,7 +153,7 @@ cases! {
         session.call(&Command::new("createStream", 8.0, Vec::new()));
         session.expect_command("_result", 8.0).map(|_| ())
     };
-    "rtmp.calls-before-connect", "7425 §5.3.2", "a call before connect creates nothing", |context| {
+    custom "rtmp.calls-before-connect", "7425 §5.3.2", "a call before connect creates nothing", |context| {
         let mut session = context.session()?;
         session.call(&Command::new("createStream", 4.0, Vec::new()));
         match session.expect_command("_result", 4.0) {

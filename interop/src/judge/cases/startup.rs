@@ -1,7 +1,9 @@
 //! Hellos: who is answered, and what is passed over.
 
+use std::time::Instant;
+
 use rtmfp::{
-    crypto::{Discriminator, PeerId},
+    crypto::{Discriminator, PeerId, scramble_session_id},
     wire::{
         Chunk, Mode, OptionItem, Options,
         chunk::{InitiatorHello, code},
@@ -59,12 +61,19 @@ fn with_flags(flags: u8, rest: &[u8]) -> Vec<u8> {
     [&[flags][..], rest].concat()
 }
 
+/// Datagrams for session 0, where they are long enough to name one.
 fn datagrams_are_ignored(
     context: &Context,
     datagrams: impl Iterator<Item = Vec<u8>>,
 ) -> CaseResult {
+    const NAMES_A_SESSION: usize = 12;
     let mut probe = context.probe()?;
-    datagrams.for_each(|datagram| probe.send_datagram(&datagram));
+    for mut datagram in datagrams {
+        if datagram.len() >= NAMES_A_SESSION {
+            scramble_session_id(&mut datagram, 0);
+        }
+        probe.send_datagram(&datagram);
+    }
     probe.expect_silence("datagrams that are no packets")?;
     probe.hello().map(|_| ())
 }
@@ -86,7 +95,7 @@ cases! {
         let mode = hello.packet.header().map(|header| header.flags.mode);
         check(mode == Some(Mode::Startup), "mode 3", mode)
     };
-    "startup.cookie-not-empty", "7016 §3.5.1.2", "the RHello has a cookie", |context| {
+    "startup.cookie-not-empty", "7016 §3.5.1.1.2", "the RHello has a cookie", |context| {
         let hello = context.probe()?.hello()?;
         check(!hello.cookie.is_empty(), "a cookie", hello.cookie.len())
     };
@@ -102,7 +111,7 @@ cases! {
         let has = |kind| Options::new(&hello.certificate).any(|item| matches!(item, OptionItem::Option(found, _) if found == kind));
         check(has(0x15) != has(0x1d), "either option 0x15 or option 0x1d", hex(&hello.certificate))
     };
-    "startup.same-certificate", "7016 §3.5.1.1.2", "two hellos meet the same certificate", |context| {
+    should "startup.same-certificate", "7016 §3.5.1.1.2", "two hellos meet the same certificate", |context| {
         let (first, second) = (context.probe()?.hello()?, context.probe()?.hello()?);
         check(first.certificate == second.certificate, &hex(&first.certificate), hex(&second.certificate))
     };
@@ -239,13 +248,14 @@ cases! {
             probe.startup_packet(|out| rtmfp::wire::chunk::ForwardedHello { epd, reply_address: address, tag }.put(out))
         })
     };
-    "startup.amplification", "7016 §5", "one packet with ten IHellos does not get ten answers", |context| {
+    custom "startup.amplification", "7016 §5", "one packet with ten IHellos does not get ten answers", |context| {
         let mut probe = context.probe()?;
         let epd = probe.epd();
         let plain = probe.startup_packet(|out| (0..10).for_each(|count| out.extend(hello_chunk(&epd, &[count; 16]))));
         probe.send_plain(&plain);
         let mut answers = 0;
-        while let Some(packet) = probe.receive(probe.silence()) {
+        let deadline = Instant::now() + probe.patience();
+        while let Some(packet) = probe.receive(probe.silence()).filter(|_| Instant::now() < deadline) {
             answers += packet.chunks().filter(|chunk| matches!(chunk, Chunk::ResponderHello(_))).count();
         }
         match answers {

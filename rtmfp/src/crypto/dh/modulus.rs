@@ -26,7 +26,6 @@ impl<const LIMBS: usize> Modulus<LIMBS> {
         Self { params, exponent_bits, powers: OnceLock::new() }
     }
 
-    #[cfg(test)]
     pub fn prime(&self) -> Vec<u8> {
         to_bytes(self.params.modulus().as_ref())
     }
