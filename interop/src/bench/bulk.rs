@@ -31,10 +31,10 @@ const QUEUED: usize = 1 << 20;
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Megabytes in all
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
     megabytes: u64,
     /// Sessions that share them
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     sessions: u64,
     #[command(flatten)]
     serve: ServeArguments,
@@ -156,7 +156,10 @@ impl App for Sink {
         }
     }
 
-    fn on_command(&mut self, _: Instant, _: &mut Endpoint, (): ()) {}
+    /// Whoever measures wants to know how many sessions there are.
+    fn on_command(&mut self, _: Instant, endpoint: &mut Endpoint, (): ()) {
+        println!("{}", endpoint.stats().sessions);
+    }
 }
 
 /// The measured server: prints its address, serves until its input ends.
@@ -171,10 +174,13 @@ pub fn serve(arguments: &ServeArguments) -> Result<(), AnyError> {
     Ok(())
 }
 
-/// Stops the driver when whoever started us closes our input.
-fn until_input_ends<C: Send + 'static>(remote: Remote<C>) -> Result<(), AnyError> {
+/// Asks the driver's application for each byte of our input, and stops it when that ends.
+fn until_input_ends(remote: Remote<()>) -> Result<(), AnyError> {
     std::thread::Builder::new().name("input".into()).spawn(move || {
-        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        let mut input = std::io::stdin().bytes();
+        while let Some(Ok(_)) = input.next() {
+            let _ = remote.send(());
+        }
         let _ = remote.stop();
     })?;
     Ok(())
@@ -249,7 +255,7 @@ pub fn send(arguments: &SendArguments) -> Result<(), AnyError> {
         let (driver, remote) = Driver::bind(&[any], endpoint, source)?;
         threads.push((remote, std::thread::spawn(move || driver.run().map(|_| ()))));
     }
-    (0..arguments.sessions).try_for_each(|_| all_open.recv())?;
+    (0..arguments.sessions).try_for_each(|_| all_open.recv_timeout(Duration::from_secs(100)))?;
     println!("open");
     // The one who measures has looked at us when it says go.
     std::io::stdin().read_exact(&mut [0])?;

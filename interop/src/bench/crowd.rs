@@ -22,15 +22,81 @@ use super::AnyError;
 const BUFFER: usize = 1 << 16;
 const RECEIVE_BUFFER: usize = 8 << 20;
 
-/// The clients.
-pub struct Crowd {
+/// A socket that sends from any loopback address and receives on all.
+struct Everywhere {
     poll: Poll,
     socket: UdpSocket,
     state: UdpSocketState,
     buffers: Vec<u8>,
+}
+
+impl Everywhere {
+    fn new() -> Result<Self, AnyError> {
+        let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        socket.set_nonblocking(true)?;
+        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
+        state.set_recv_buffer_size(UdpSockRef::from(&socket), RECEIVE_BUFFER)?;
+        let mut socket = UdpSocket::from_std(socket);
+        let poll = Poll::new()?;
+        poll.registry().register(&mut socket, Token(0), Interest::READABLE)?;
+        Ok(Self { poll, socket, state, buffers: vec![0; BUFFER * BATCH_SIZE] })
+    }
+
+    fn wait(&mut self, limit: Duration) -> io::Result<()> {
+        match self.poll.poll(&mut Events::with_capacity(4), Some(limit)) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// What the kernel does not take is lost, and sent again in time.
+    fn send(&self, from: Ipv4Addr, to: SocketAddr, contents: &[u8]) {
+        let src_ip = Some(from.into());
+        let out = quinn_udp::Transmit {
+            destination: to,
+            ecn: None,
+            contents,
+            segment_size: None,
+            src_ip,
+        };
+        let _ = self.state.try_send((&self.socket).into(), &out);
+    }
+
+    /// Hands out all that has come: from where, to which address, and what.
+    fn receive(
+        &mut self,
+        mut take: impl FnMut(SocketAddr, Option<IpAddr>, &mut [u8]),
+    ) -> io::Result<()> {
+        loop {
+            let mut metas = [RecvMeta::default(); BATCH_SIZE];
+            let mut chunks = self.buffers.chunks_mut(BUFFER);
+            let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
+                std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
+            let count = match self.state.recv((&self.socket).into(), &mut slices, &mut metas) {
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => continue,
+                Err(error) => return Err(error),
+            };
+            for (meta, buffer) in metas.iter().zip(self.buffers.chunks_mut(BUFFER)).take(count) {
+                for datagram in buffer[..meta.len].chunks_mut(meta.stride.max(1)) {
+                    take(meta.addr, meta.dst_ip, datagram);
+                }
+            }
+        }
+    }
+}
+
+/// The clients.
+pub struct Crowd {
+    net: Everywhere,
     members: Vec<Option<Endpoint>>,
     timers: BinaryHeap<Reverse<(Instant, usize)>>,
     out: Vec<u8>,
+    /// UDP payload that went out.
+    pub bytes_sent: u64,
+    /// UDP payload that came in.
+    pub bytes_received: u64,
 }
 
 /// The member's address: 127.1.0.0 and up.
@@ -46,13 +112,6 @@ fn member_at(ip: IpAddr) -> Option<usize> {
 impl Crowd {
     /// `count` clients with settings, each with a static key of its own.
     pub fn new(count: usize, group: Group, config: &Config) -> Result<Self, AnyError> {
-        let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-        socket.set_nonblocking(true)?;
-        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
-        state.set_recv_buffer_size(UdpSockRef::from(&socket), RECEIVE_BUFFER)?;
-        let mut socket = UdpSocket::from_std(socket);
-        let poll = Poll::new()?;
-        poll.registry().register(&mut socket, Token(0), Interest::READABLE)?;
         let mut rng = rand::rng();
         let now = Instant::now();
         let members = (0..count)
@@ -65,13 +124,12 @@ impl Crowd {
             })
             .collect();
         Ok(Self {
-            poll,
-            socket,
-            state,
-            buffers: vec![0; BUFFER * BATCH_SIZE],
+            net: Everywhere::new()?,
             members,
             timers: BinaryHeap::new(),
             out: Vec::new(),
+            bytes_sent: 0,
+            bytes_received: 0,
         })
     }
 
@@ -111,11 +169,7 @@ impl Crowd {
             .timers
             .peek()
             .map_or(limit, |Reverse((at, _))| at.saturating_duration_since(now).min(limit));
-        let mut events = Events::with_capacity(4);
-        match self.poll.poll(&mut events, Some(next)) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error.into()),
-            _ => {}
-        }
+        self.net.wait(next)?;
         let mut touched = self.receive()?;
         touched.extend(self.take_due());
         for member in touched {
@@ -148,50 +202,64 @@ impl Crowd {
     }
 
     fn receive(&mut self) -> io::Result<Vec<usize>> {
-        let mut touched = Vec::new();
-        loop {
-            let mut metas = [RecvMeta::default(); BATCH_SIZE];
-            let mut chunks = self.buffers.chunks_mut(BUFFER);
-            let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
-                std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
-            let count = match self.state.recv((&self.socket).into(), &mut slices, &mut metas) {
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(touched),
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => continue,
-                Err(error) => return Err(error),
-            };
-            let now = Instant::now();
-            for (meta, buffer) in metas.iter().zip(self.buffers.chunks_mut(BUFFER)).take(count) {
-                let Some(member) = meta.dst_ip.and_then(member_at) else { continue };
-                let Some(Some(endpoint)) = self.members.get_mut(member) else { continue };
-                for datagram in buffer[..meta.len].chunks_mut(meta.stride.max(1)) {
-                    let from = Path { socket: 0, remote: meta.addr };
-                    endpoint.handle_datagram(now, from, Ecn::NotCapable, datagram);
-                }
-                touched.push(member);
-            }
-        }
+        let (mut touched, now) = (Vec::new(), Instant::now());
+        let (members, bytes) = (&mut self.members, &mut self.bytes_received);
+        self.net.receive(|from, to, datagram| {
+            let Some(member) = to.and_then(member_at) else { return };
+            let Some(Some(endpoint)) = members.get_mut(member) else { return };
+            *bytes += datagram.len() as u64;
+            let from = Path { socket: 0, remote: from };
+            endpoint.handle_datagram(now, from, Ecn::NotCapable, datagram);
+            touched.push(member);
+        })?;
+        Ok(touched)
     }
 
     fn flush(&mut self, member: usize) -> io::Result<()> {
         let Some(endpoint) = &mut self.members[member] else { return Ok(()) };
         let now = Instant::now();
         while let Some(transmit) = endpoint.poll_transmit(now, &mut self.out) {
+            self.bytes_sent += self.out.len() as u64;
             for contents in self.out.chunks(transmit.segment_size) {
-                let out = quinn_udp::Transmit {
-                    destination: transmit.path.remote,
-                    ecn: None,
-                    contents,
-                    segment_size: None,
-                    src_ip: Some(address(member).into()),
-                };
-                // What the kernel does not take is lost, and sent again in time.
-                let _ = self.state.try_send((&self.socket).into(), &out);
+                self.net.send(address(member), transmit.path.remote, contents);
             }
         }
         if let Some(at) = endpoint.poll_timeout() {
             self.timers.push(Reverse((at, member)));
         }
         Ok(())
+    }
+}
+
+/// Those who only say hello.
+pub struct HelloCrowd {
+    net: Everywhere,
+    /// UDP payload that went out.
+    pub bytes_sent: u64,
+    /// UDP payload that came in.
+    pub bytes_received: u64,
+}
+
+impl HelloCrowd {
+    /// With addresses for all.
+    pub fn new() -> Result<Self, AnyError> {
+        Ok(Self { net: Everywhere::new()?, bytes_sent: 0, bytes_received: 0 })
+    }
+
+    /// Sends a datagram of one of them.
+    pub fn send(&mut self, to: SocketAddr, member: u32, datagram: &[u8]) {
+        self.bytes_sent += datagram.len() as u64;
+        self.net.send(address(member as usize), to, datagram);
+    }
+
+    /// Waits for answers; how many came.
+    pub fn receive(&mut self, limit: Duration) -> Result<u64, AnyError> {
+        self.net.wait(limit)?;
+        let (mut count, bytes) = (0, &mut self.bytes_received);
+        self.net.receive(|_, _, datagram| {
+            *bytes += datagram.len() as u64;
+            count += 1;
+        })?;
+        Ok(count)
     }
 }

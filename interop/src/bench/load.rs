@@ -2,7 +2,7 @@
 
 use std::{
     hint::black_box,
-    net::{SocketAddr, UdpSocket},
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
@@ -16,8 +16,8 @@ use serde::Serialize;
 
 use super::{
     AnyError, Target,
-    crowd::Crowd,
-    process::{Role, Usage},
+    crowd::{Crowd, HelloCrowd},
+    process::{Role, Usage, thread_cpu_seconds},
 };
 
 /// The server that is measured: ours in a child process, or somebody else's.
@@ -41,6 +41,13 @@ impl Measured {
         Usage::of(self.pid)
     }
 
+    /// How many sessions it has, if it is ours.
+    pub fn sessions(&mut self) -> Result<Option<usize>, AnyError> {
+        let Some(child) = &mut self.child else { return Ok(None) };
+        child.go()?;
+        Ok(Some(child.line()?.parse()?))
+    }
+
     pub fn end(self) -> Result<(), AnyError> {
         self.child.map_or(Ok(()), Role::end)
     }
@@ -50,10 +57,10 @@ impl Measured {
 #[derive(Debug, Args)]
 pub struct OpenArguments {
     /// Sessions in all
-    #[arg(long, default_value_t = 5000)]
+    #[arg(long, default_value_t = 5000, value_parser = at_least_one)]
     sessions: usize,
     /// Clients that open them at the same time
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 32, value_parser = at_least_one)]
     clients: usize,
     #[command(flatten)]
     target: Target,
@@ -65,8 +72,11 @@ pub struct OpenFigures {
     bench: &'static str,
     sessions: usize,
     group: u64,
+    bytes_to_server: u64,
+    bytes_to_clients: u64,
     wall_seconds: f64,
     server: Usage,
+    clients: Usage,
     sessions_per_cpu_second: f64,
     /// A key pair and an agreement in the same group with the same exponents, in this process.
     bare_keyings_per_cpu_second: f64,
@@ -80,7 +90,7 @@ pub fn open(arguments: &OpenArguments) -> Result<OpenFigures, AnyError> {
     let measured = Measured::start(&arguments.target)?;
     let mut crowd = Crowd::new(arguments.clients, group, &Config::default())?;
     let (mut begun, mut opened, mut open_now) = (0, 0, Vec::<(usize, Option<SessionId>)>::new());
-    let before = measured.usage()?;
+    let before = (measured.usage()?, Usage::own()?);
     let begin = Instant::now();
     for member in 0..arguments.clients.min(arguments.sessions) {
         crowd.open(member, measured.address)?;
@@ -111,15 +121,19 @@ pub fn open(arguments: &OpenArguments) -> Result<OpenFigures, AnyError> {
         }
     }
     let wall_seconds = begin.elapsed().as_secs_f64();
-    let server = measured.usage()?.since(before);
+    let server = measured.usage()?.since(before.0);
+    let clients = Usage::own()?.since(before.1);
     measured.end()?;
     let (rate, bare) = (arguments.sessions as f64 / server.cpu_seconds, bare_keyings(group));
     Ok(OpenFigures {
         bench: "open",
         sessions: arguments.sessions,
         group: group.number(),
+        bytes_to_server: crowd.bytes_sent,
+        bytes_to_clients: crowd.bytes_received,
         wall_seconds,
         server,
+        clients,
         sessions_per_cpu_second: rate,
         bare_keyings_per_cpu_second: bare,
         share_of_bare: rate / bare,
@@ -128,27 +142,37 @@ pub fn open(arguments: &OpenArguments) -> Result<OpenFigures, AnyError> {
 
 /// What an ephemeral responder must compute for a session, alone, in a loop.
 fn bare_keyings(group: Group) -> f64 {
+    const COUNT: u32 = 500;
     let mut rng = rand::rng();
     let far = KeyPair::generate(group, &mut rng);
-    let begin = Instant::now();
-    let mut count = 0;
-    while begin.elapsed() < Duration::from_secs(1) {
+    let begin = thread_cpu_seconds();
+    for _ in 0..COUNT {
         let near = KeyPair::generate(group, &mut rng);
         let _ = black_box(near.agree(far.public()));
-        count += 1;
     }
-    f64::from(count) / begin.elapsed().as_secs_f64()
+    f64::from(COUNT) / (thread_cpu_seconds() - begin)
+}
+
+pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("at least 1 is needed".into()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(format!("{error}")),
+    }
 }
 
 /// How many sessions, and how many die.
 #[derive(Debug, Args)]
 pub struct IdleArguments {
     /// Sessions that do nothing
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, default_value_t = 20_000, value_parser = at_least_one)]
     sessions: usize,
     /// Percent of them that vanish without a word
-    #[arg(long, default_value_t = 30)]
-    dying: usize,
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u8).range(0..=100))]
+    dying: u8,
+    /// Seconds until the server must have noticed; ours takes 35
+    #[arg(long, default_value_t = 40.0)]
+    settle: f64,
     #[command(flatten)]
     target: Target,
 }
@@ -158,13 +182,18 @@ pub struct IdleArguments {
 pub struct IdleFigures {
     bench: &'static str,
     sessions: usize,
+    bytes_to_server: u64,
+    bytes_to_clients: u64,
     wall_seconds: f64,
+    clients: Usage,
     before: Usage,
     with_all: Usage,
     bytes_per_session: f64,
     /// CPU time in ten seconds in which nothing but keepalives happens.
     cpu_in_ten_idle_seconds: f64,
     died: usize,
+    /// As our server counts them; others are not asked.
+    sessions_after_death: Option<usize>,
     after_death: Usage,
     /// With as many new clients in their place.
     after_replacement: Usage,
@@ -173,22 +202,22 @@ pub struct IdleFigures {
 /// Opens sessions and leaves them alone; then some die and others take their place.
 pub fn idle(arguments: &IdleArguments) -> Result<IdleFigures, AnyError> {
     let begin = Instant::now();
-    let measured = Measured::start(&arguments.target)?;
-    let died = arguments.sessions * arguments.dying / 100;
+    let mut measured = Measured::start(&arguments.target)?;
+    let died = arguments.sessions * usize::from(arguments.dying) / 100;
     let patient =
         Liveness { keepalive: Duration::from_secs(300), give_up: Duration::from_secs(300) };
     let config = Config { liveness: patient, ..Config::default() };
     let group = arguments.target.serve.group()?;
     let mut crowd = Crowd::new(arguments.sessions + died, group, &config)?;
-    let before = measured.usage()?;
+    let (before, own) = (measured.usage()?, Usage::own()?);
     open_all(&mut crowd, 0..arguments.sessions, measured.address)?;
     let with_all = measured.usage()?;
     wait(&mut crowd, Duration::from_secs(10))?;
     let later = measured.usage()?;
     (0..died).for_each(|member| crowd.kill(member));
-    // Silence, a ping without an answer, and the end: 35 s by our defaults.
-    wait(&mut crowd, Duration::from_secs(40))?;
-    let after_death = measured.usage()?;
+    // Silence, a ping without an answer, and the end.
+    wait(&mut crowd, Duration::try_from_secs_f64(arguments.settle)?)?;
+    let (after_death, sessions_after_death) = (measured.usage()?, measured.sessions()?);
     open_all(&mut crowd, arguments.sessions..arguments.sessions + died, measured.address)?;
     let after_replacement = measured.usage()?;
     measured.end()?;
@@ -196,12 +225,16 @@ pub fn idle(arguments: &IdleArguments) -> Result<IdleFigures, AnyError> {
     Ok(IdleFigures {
         bench: "idle",
         sessions: arguments.sessions,
+        bytes_to_server: crowd.bytes_sent,
+        bytes_to_clients: crowd.bytes_received,
         wall_seconds: begin.elapsed().as_secs_f64(),
+        clients: Usage::own()?.since(own),
         before,
         with_all,
         bytes_per_session: grown as f64 / arguments.sessions as f64,
         cpu_in_ten_idle_seconds: later.since(with_all).cpu_seconds,
         died,
+        sessions_after_death,
         after_death,
         after_replacement,
     })
@@ -231,10 +264,14 @@ fn open_all(
             crowd.open(member, to)?;
             under_way += 1;
         }
-        let before = opened;
+        let (before, mut has_failed) = (opened, false);
         crowd.run(Duration::from_millis(100), |_, event| {
             opened += usize::from(matches!(event, Event::SessionOpened { .. }));
+            has_failed |= matches!(event, Event::OpenFailed { .. });
         })?;
+        if has_failed {
+            return Err(format!("a session did not open, after {opened} that did").into());
+        }
         under_way -= (opened - before).min(under_way);
         if begin.elapsed() > Duration::from_secs(300) {
             return Err(format!("only {opened} of {count} sessions opened in five minutes").into());
@@ -259,46 +296,52 @@ pub struct HelloFigures {
     bench: &'static str,
     sent: u64,
     answered: u64,
+    bytes_to_server: u64,
+    bytes_to_clients: u64,
     wall_seconds: f64,
     server: Usage,
+    clients: Usage,
     hellos_per_cpu_second: f64,
 }
 
-/// Says hello as fast as answers come, and never keys a session.
+/// Says hello as fast as answers come, and never keys a session. Each hello comes from another of
+/// many addresses, as a server bounds what it answers to one.
 pub fn hello(arguments: &HelloArguments) -> Result<HelloFigures, AnyError> {
     const IN_FLIGHT: u64 = 256;
+    const SOURCES: u32 = 4096;
     let measured = Measured::start(&arguments.target)?;
-    let socket = UdpSocket::bind("127.0.0.1:0")?;
-    socket.set_read_timeout(Some(Duration::from_millis(20)))?;
+    let mut crowd = HelloCrowd::new()?;
     let datagram = hello_datagram(measured.address);
-    let before = measured.usage()?;
-    let (begin, mut sent, mut answered) = (Instant::now(), 0, 0);
-    let mut buffer = [0; 2048];
-    let mut expected = 0u64;
+    let before = (measured.usage()?, Usage::own()?);
+    let (begin, mut sent, mut answered, mut expected) = (Instant::now(), 0, 0, 0u64);
     while begin.elapsed().as_secs_f64() < arguments.seconds {
         while expected < IN_FLIGHT {
-            socket.send_to(&datagram, measured.address)?;
+            crowd.send(measured.address, sent as u32 % SOURCES, &datagram);
             sent += 1;
             expected += 1;
         }
-        match socket.recv_from(&mut buffer) {
-            Ok(_) => {
-                answered += 1;
-                expected -= 1;
-            }
+        match crowd.receive(Duration::from_millis(20))? {
             // Lost ones are not waited for.
-            Err(_) => expected = 0,
+            0 => expected = 0,
+            count => {
+                answered += count;
+                expected = expected.saturating_sub(count);
+            }
         }
     }
     let wall_seconds = begin.elapsed().as_secs_f64();
-    let server = measured.usage()?.since(before);
+    let server = measured.usage()?.since(before.0);
+    let clients = Usage::own()?.since(before.1);
     measured.end()?;
     Ok(HelloFigures {
         bench: "hello",
         sent,
         answered,
+        bytes_to_server: crowd.bytes_sent,
+        bytes_to_clients: crowd.bytes_received,
         wall_seconds,
         server,
+        clients,
         hellos_per_cpu_second: answered as f64 / server.cpu_seconds,
     })
 }

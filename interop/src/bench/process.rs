@@ -37,22 +37,45 @@ impl Usage {
         })
     }
 
+    /// Of this process.
+    pub fn own() -> Result<Self, AnyError> {
+        Self::of(std::process::id())
+    }
+
     /// CPU time since an earlier look; memory as it is now.
     pub fn since(self, earlier: Self) -> Self {
         Self { cpu_seconds: self.cpu_seconds - earlier.cpu_seconds, ..self }
     }
 }
 
-/// In nanoseconds where the kernel keeps them, by thread; threads that ended are in the ticks.
+/// In nanoseconds by thread where the kernel keeps them; threads that ended are in the ticks only.
 fn cpu_seconds(pid: u32) -> Result<f64, AnyError> {
     let mut nanoseconds = 0.0;
     for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
-        let path = task?.path().join("schedstat");
-        let Ok(text) = std::fs::read_to_string(path) else { continue };
-        let first = text.split_ascii_whitespace().next().unwrap_or("0");
-        nanoseconds += first.parse::<f64>().unwrap_or(0.0);
+        nanoseconds += run_time(&task?.path().join("schedstat"));
     }
-    Ok(nanoseconds / 1e9)
+    Ok((nanoseconds / 1e9).max(ticks(pid).unwrap_or(0.0)))
+}
+
+/// CPU time of the calling thread.
+pub fn thread_cpu_seconds() -> f64 {
+    run_time(std::path::Path::new("/proc/thread-self/schedstat")) / 1e9
+}
+
+fn run_time(schedstat: &std::path::Path) -> f64 {
+    let text = std::fs::read_to_string(schedstat).unwrap_or_default();
+    text.split_ascii_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(0.0)
+}
+
+/// User and system time of a process, in hundredths of a second as Linux tells them.
+fn ticks(pid: u32) -> Option<f64> {
+    const BEFORE_UTIME: usize = 11;
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name before it may hold anything.
+    let (_, fields) = text.rsplit_once(')')?;
+    let mut fields = fields.split_ascii_whitespace().skip(BEFORE_UTIME);
+    let mut next = || fields.next()?.parse::<f64>().ok();
+    Some((next()? + next()?) / 100.0)
 }
 
 /// A copy of this program in another role. It is told to end by the end of its input.
