@@ -56,12 +56,17 @@ fn read_frame(at: Duration, link: u32, frame: &[u8]) -> Option<Captured> {
     const NULL: u32 = 0;
     const ETHERNET: u32 = 1;
     const RAW: u32 = 101;
+    const LOOP: u32 = 108;
     const LINUX_COOKED: u32 = 113;
+    const LINUX_COOKED_2: u32 = 276;
+    const VLAN: [u8; 2] = [0x81, 0];
     let packet = match link {
-        NULL => frame.get(4..)?,
+        NULL | LOOP => frame.get(4..)?,
+        ETHERNET if frame.get(12..14)? == VLAN => frame.get(18..)?,
         ETHERNET => frame.get(14..)?,
         RAW => frame,
         LINUX_COOKED => frame.get(16..)?,
+        LINUX_COOKED_2 => frame.get(20..)?,
         _ => return None,
     };
     const UDP: u8 = 17;
@@ -69,7 +74,9 @@ fn read_frame(at: Duration, link: u32, frame: &[u8]) -> Option<Captured> {
         4 => {
             let header = usize::from(packet[0] & 0x0f) * 4;
             let address = |at: usize| Some(IpAddr::from(*packet.get(at..)?.first_chunk::<4>()?));
-            (*packet.get(9)? == UDP).then_some(())?;
+            // Of a fragmented datagram the first part alone has a UDP header.
+            let is_later_part = *packet.get(6)? & 0x1f != 0 || *packet.get(7)? != 0;
+            (*packet.get(9)? == UDP && !is_later_part).then_some(())?;
             (address(12)?, address(16)?, packet.get(header..)?)
         }
         6 => {
@@ -135,10 +142,16 @@ pub struct Opened {
     pub plain: Vec<u8>,
 }
 
-/// Opens a datagram with the first key that fits.
-pub fn open(keys: &[CaptureKey], datagram: &[u8]) -> Option<Opened> {
-    keys.iter().enumerate().find_map(|(key, candidate)| {
-        let mut copy = datagram.to_vec();
+/// Opens a datagram with the key that is expected, or else with the first that fits.
+pub fn open(keys: &[CaptureKey], expected: Option<usize>, datagram: &[u8]) -> Option<Opened> {
+    let mut copy = Vec::new();
+    expected.into_iter().chain(0..keys.len()).find_map(|key| {
+        let candidate = keys.get(key)?;
+        if !candidate.fits(datagram.len()) {
+            return None;
+        }
+        copy.clear();
+        copy.extend_from_slice(datagram);
         let (sequence, plain) = candidate.keys.decrypt_captured(
             &mut copy,
             candidate.hmac_length,
@@ -150,17 +163,27 @@ pub fn open(keys: &[CaptureKey], datagram: &[u8]) -> Option<Opened> {
     })
 }
 
+impl CaptureKey {
+    /// Whether a datagram of this size can be under the key: whole cipher blocks, and the rest.
+    fn fits(&self, size: usize) -> bool {
+        const SESSION_ID: usize = 4;
+        const BLOCK: usize = 16;
+        size.checked_sub(SESSION_ID + self.hmac_length)
+            .is_some_and(|sealed| sealed > 0 && sealed.is_multiple_of(BLOCK))
+    }
+}
+
 /// Larger datagrams do not travel; a larger one in a capture is a train (UDP GSO) that the kernel
 /// had not yet cut into datagrams of one size, and a smaller one at its end, when it was recorded.
 const MAX_DATAGRAM: usize = 1472;
 
 /// The datagrams of a train: the one size of which the keys open each; itself if there is none.
 pub fn split_train<'a>(keys: &[CaptureKey], recorded: &'a [u8]) -> Vec<&'a [u8]> {
-    if recorded.len() <= MAX_DATAGRAM || open(keys, recorded).is_some() {
+    if recorded.len() <= MAX_DATAGRAM || open(keys, None, recorded).is_some() {
         return vec![recorded];
     }
     let opens =
-        |size: &usize| recorded.chunks(*size).all(|datagram| open(keys, datagram).is_some());
+        |size: &usize| recorded.chunks(*size).all(|datagram| open(keys, None, datagram).is_some());
     match (1..=MAX_DATAGRAM).rev().find(opens) {
         Some(size) => recorded.chunks(size).collect(),
         None => vec![recorded],
@@ -170,11 +193,24 @@ pub fn split_train<'a>(keys: &[CaptureKey], recorded: &'a [u8]) -> Vec<&'a [u8]>
 fn makes_sense(plain: &[u8]) -> bool {
     let mut reader = Reader::new(plain);
     let Ok(header) = PacketHeader::read(&mut reader) else { return false };
+    if header.flags.mode == Mode::Startup {
+        return false;
+    }
     let mut chunks = Chunks::new(reader);
     let mut known = 0;
+    // Those of startup are not for sessions.
     let is_known = chunks.by_ref().all(|chunk| {
         known += 1;
-        !matches!(chunk, Chunk::Other(..))
+        !matches!(
+            chunk,
+            Chunk::Other(..)
+                | Chunk::InitiatorHello(_)
+                | Chunk::ResponderHello(_)
+                | Chunk::Redirect(_)
+                | Chunk::InitiatorKeying(_)
+                | Chunk::ResponderKeying(_)
+                | Chunk::CookieChange(_)
+        )
     });
-    header.flags.mode != Mode::Startup && is_known && known > 0 && chunks.malformed == 0
+    is_known && known > 0 && chunks.malformed == 0
 }

@@ -3,8 +3,9 @@
 mod chunks;
 mod flows;
 mod messages;
+mod pieces;
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{collections::HashMap, fmt, net::SocketAddr, time::Duration};
 
 use rtmfp::{
     crypto::session_id_of,
@@ -15,6 +16,13 @@ use serde_json::Value as Json;
 
 use crate::capture::{CaptureKey, Captured, open, split_train};
 use flows::Flows;
+use pieces::Pieces;
+
+/// Sender, receiver, session.
+type Direction = (SocketAddr, SocketAddr, u32);
+
+/// Sessions whose keys are remembered.
+const MAX_BOUND: usize = 65_536;
 
 /// One datagram of a capture, as far as its keys show it.
 #[derive(Debug, Clone, Serialize)]
@@ -72,13 +80,16 @@ fn is_zero(count: &u32) -> bool {
 #[derive(Debug)]
 pub struct Decoder {
     keys: Vec<CaptureKey>,
+    /// Which key opened the packets of a session, by where they go.
+    bound: HashMap<(SocketAddr, u32), usize>,
     flows: Flows,
+    pieces: Pieces,
 }
 
 impl Decoder {
     /// With the keys of a capture ([`crate::capture::read_keys`]).
     pub fn new(keys: Vec<CaptureKey>) -> Self {
-        Self { keys, flows: Flows::default() }
+        Self { keys, bound: HashMap::new(), flows: Flows::default(), pieces: Pieces::default() }
     }
 
     /// One datagram, or those of a train that was recorded as one.
@@ -89,9 +100,14 @@ impl Decoder {
 
     fn decode_one(&mut self, captured: &Captured, datagram: &[u8]) -> Decoded {
         let session = session_id_of(datagram).unwrap_or(0);
-        let opened = open(&self.keys, datagram);
-        if let Some(opened) = &opened {
-            self.prefer(opened.key);
+        let place = (captured.to, session);
+        // A session keeps its key; others fit by chance once in a while.
+        let opened = open(&self.keys, self.bound.get(&place).copied(), datagram);
+        if let Some(opened) = opened.as_ref().filter(|_| session != 0)
+            && (self.bound.len() < MAX_BOUND || self.bound.contains_key(&place))
+            && opened.key != 0
+        {
+            self.bound.insert(place, opened.key);
         }
         let packet = opened
             .and_then(|opened| self.packet(captured, session, opened.sequence, &opened.plain));
@@ -105,13 +121,6 @@ impl Decoder {
         }
     }
 
-    /// The key that fitted last is tried early next time; the default key stays first.
-    fn prefer(&mut self, key: usize) {
-        if key > 1 {
-            self.keys.swap(1, key);
-        }
-    }
-
     fn packet(
         &mut self,
         captured: &Captured,
@@ -122,15 +131,15 @@ impl Decoder {
         let mut reader = Reader::new(plain);
         let header = PacketHeader::read(&mut reader).ok()?;
         let mut listed = Chunks::new(reader);
-        let (mut described, mut messages) = (Vec::new(), Vec::new());
         let direction = (captured.from, captured.to, session);
-        self.flows.begin_packet();
-        for chunk in listed.by_ref() {
-            described.push(chunks::describe(&chunk));
-            match &chunk {
-                Chunk::UserData(data) => messages.extend(self.flows.take(direction, data)),
-                Chunk::NextUserData(body) => messages.extend(self.flows.take_next(direction, body)),
-                _ => {}
+        let mut content = Content::default();
+        let whole = self.list(direction, &mut listed, &mut content);
+        content.malformed += listed.malformed;
+        if let Some(whole) = whole {
+            let mut reader = Reader::new(&whole);
+            if PacketHeader::read(&mut reader).is_ok() {
+                content.chunks.push(serde_json::json!({"type": "in-pieces", "bytes": whole.len()}));
+                self.list(direction, &mut Chunks::new(reader), &mut content);
             }
         }
         Some(Packet {
@@ -144,11 +153,43 @@ impl Decoder {
             sequence,
             timestamp: header.timestamp,
             timestamp_echo: header.timestamp_echo,
-            chunks: described,
-            messages,
-            malformed: listed.malformed,
+            chunks: content.chunks,
+            messages: content.messages,
+            malformed: content.malformed,
         })
     }
+
+    /// Lists chunks and what they complete. Hands out a packet whose last piece was among them.
+    fn list(
+        &mut self,
+        direction: Direction,
+        listed: &mut Chunks<'_>,
+        content: &mut Content,
+    ) -> Option<Vec<u8>> {
+        let mut whole = None;
+        self.flows.begin_packet();
+        for chunk in listed {
+            content.chunks.push(chunks::describe(&chunk));
+            let message = match &chunk {
+                Chunk::UserData(data) => self.flows.take(direction, data),
+                Chunk::NextUserData(body) => self.flows.take_next(direction, body),
+                Chunk::Fragment(piece) => {
+                    whole = self.pieces.take(direction, piece).or(whole);
+                    None
+                }
+                _ => None,
+            };
+            content.messages.extend(message);
+        }
+        whole
+    }
+}
+
+#[derive(Default)]
+struct Content {
+    chunks: Vec<Json>,
+    messages: Vec<Json>,
+    malformed: u32,
 }
 
 impl fmt::Display for Decoded {
@@ -191,11 +232,18 @@ fn line(object: &Json) -> String {
     let mut out = members.get("type").and_then(Json::as_str).unwrap_or("?").to_owned();
     for (name, value) in members.iter().filter(|(name, _)| *name != "type") {
         match value {
-            Json::String(text) if !text.contains(' ') => out += &format!(" {name}={text}"),
+            // What somebody sent must not reach the terminal as it is.
+            Json::String(text) if text.chars().all(|c| c.is_alphanumeric() || is_plain(c)) => {
+                out += &format!(" {name}={text}");
+            }
             other => out += &format!(" {name}={other}"),
         }
     }
     out
+}
+
+fn is_plain(c: char) -> bool {
+    c.is_ascii_punctuation() || c == '…'
 }
 
 /// A summary of a whole capture.

@@ -240,12 +240,20 @@ fn decode(arguments: &DecodeArguments) -> Result<ExitCode, AnyError> {
         Some(path) => read(path)?,
         None => String::new(),
     };
+    let keys = read_keys(&keys);
+    if let (Some(path), 1) = (&arguments.keylog, keys.len()) {
+        return Err(format!(
+            "{} holds no keys; a line of one begins with 32 hex digits",
+            path.display()
+        )
+        .into());
+    }
     let captured = read_pcap(&bytes);
     if captured.is_empty() {
         let hint = "a pcap file (not pcapng) with UDP in it is needed; tcpdump -w makes one";
         return Err(format!("{} holds no datagrams: {hint}", path.display()).into());
     }
-    let (mut decoder, mut summary) = (Decoder::new(read_keys(&keys)), Summary::default());
+    let (mut decoder, mut summary) = (Decoder::new(keys), Summary::default());
     let mut out = BufWriter::new(std::io::stdout().lock());
     for decoded in captured.iter().flat_map(|datagram| decoder.decode(datagram)) {
         summary.add(&decoded);

@@ -123,7 +123,7 @@ fn read_capture(name: &str, keys: &str) -> Seen {
     let (mut seen, mut flows) = (Seen::default(), Flows::new());
     for captured in read_pcap(&vector(&format!("captures/{name}"))) {
         seen.sealed += 1;
-        let Some(opened) = open(&keys, &captured.payload) else { continue };
+        let Some(opened) = open(&keys, None, &captured.payload) else { continue };
         seen.opened += 1;
         let mut reader = Reader::new(&opened.plain);
         PacketHeader::read(&mut reader).expect("every packet has a header");

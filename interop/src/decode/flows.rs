@@ -1,21 +1,18 @@
 //! Flows of a capture: what each is for, and its messages put together.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    net::SocketAddr,
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
 use rtmfp::wire::chunk::{FragmentControl, NextUserData, UserData, flow_option};
 use serde_json::Value as Json;
 
-use super::messages;
+use super::{Direction, messages};
 
-/// Sender, receiver, session.
-type Direction = (SocketAddr, SocketAddr, u32);
-
-/// Fragments kept of a message that lacks others.
+/// Fragments kept of a message that lacks others, and numbers by which repetitions are known.
 const MAX_FRAGMENTS: usize = 20_000;
+const MAX_SEEN: usize = 65_536;
+/// Flows of a capture; the messages of others are not put together.
+const MAX_FLOWS: usize = 65_536;
 
 #[derive(Debug, Default)]
 struct Flow {
@@ -58,13 +55,20 @@ impl Flows {
         sequence: u64,
         body: &NextUserData<'_>,
     ) -> Option<Json> {
-        let flow = self.flows.entry((direction, number)).or_default();
+        let key = (direction, number);
+        if self.flows.len() >= MAX_FLOWS && !self.flows.contains_key(&key) {
+            return None;
+        }
+        let flow = self.flows.entry(key).or_default();
         if let Some(metadata) = body.options.and_then(|options| options.find(flow_option::METADATA))
         {
             flow.metadata = metadata.to_vec();
         }
         if body.abandoned || !flow.seen.insert(sequence) {
             return None;
+        }
+        if flow.seen.len() > MAX_SEEN {
+            flow.seen.pop_first();
         }
         if body.fragment == FragmentControl::Whole {
             let message = Bytes::copy_from_slice(body.data);
@@ -81,16 +85,41 @@ impl Flows {
 }
 
 impl Flow {
-    /// The message around a fragment, if all of it is here.
+    /// The message around a fragment, if all of it is here. Looks both ways in turn, so that a
+    /// hole close by ends the search, whatever is on the other side.
     fn complete(&mut self, around: u64) -> Option<Bytes> {
         let (mut first, mut last) = (around, around);
-        while self.fragments.get(&first)?.0 != FragmentControl::Begin {
-            first = first.checked_sub(1)?;
-        }
-        while self.fragments.get(&last)?.0 != FragmentControl::End {
-            last += 1;
+        loop {
+            let begins = self.fragments.get(&first)?.0 == FragmentControl::Begin;
+            let ends = self.fragments.get(&last)?.0 == FragmentControl::End;
+            if begins && ends {
+                break;
+            }
+            first = if begins { first } else { first.checked_sub(1)? };
+            last = if ends { last } else { last.checked_add(1)? };
         }
         let pieces = (first..=last).filter_map(|number| self.fragments.remove(&number));
         Some(pieces.flat_map(|(_, bytes)| bytes).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_put_together_whatever_comes_first() {
+        use FragmentControl::{Begin, End, Middle};
+        let kinds = [Begin, Middle, Middle, End];
+        for order in [[0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2]] {
+            let mut flow = Flow::default();
+            let mut got = Vec::new();
+            for index in order {
+                let number = index as u64 + 7;
+                flow.fragments.insert(number, (kinds[index], vec![index as u8]));
+                got.extend(flow.complete(number));
+            }
+            assert_eq!(got, [Bytes::from_static(&[0, 1, 2, 3])], "{order:?}");
+        }
     }
 }

@@ -47,15 +47,21 @@ fn rtmp_message(flow: FlowMetadata, data: &Bytes) -> Json {
             "type": "user-control", "stream": stream,
             "event": UserControl::decode(&message.payload).map(|event| format!("{event:?}")).ok(),
         }),
-        MessageType::DATA_AMF0 | MessageType::DATA_AMF3 => json!({
-            "type": "data", "stream": stream, "timestamp": message.timestamp,
-            "values": amf0::decode_all(&message.payload).iter().map(value).collect::<Vec<_>>(),
-        }),
+        MessageType::DATA_AMF0 => script_data(stream, message.timestamp, &message.payload),
+        // A format byte comes first.
+        MessageType::DATA_AMF3 => {
+            script_data(stream, message.timestamp, message.payload.get(1..).unwrap_or_default())
+        }
         kind => json!({
             "type": media_name(kind.0), "stream": stream, "timestamp": message.timestamp,
             "head": hex(&message.payload[..message.payload.len().min(8)]),
         }),
     }
+}
+
+fn script_data(stream: u64, timestamp: u32, values: &[u8]) -> Json {
+    let values: Vec<Json> = amf0::decode_all(values).iter().map(value).collect();
+    json!({"type": "data", "stream": stream, "timestamp": timestamp, "values": values})
 }
 
 fn media_name(kind: u8) -> String {
@@ -120,6 +126,7 @@ fn group_control(message: &[u8]) -> Json {
             }),
             None => json!({"type": "report", "malformed": hex(message)}),
         },
+        Some(control::HELLO) => json!({"type": "hello"}),
         Some(control::ASK_DISCONNECT) => json!({"type": "ask-disconnect"}),
         Some(control::READY_EXACT) => json!({"type": "ready-exact"}),
         Some(control::READY_NEAREST) => json!({"type": "ready-nearest"}),
