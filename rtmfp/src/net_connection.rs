@@ -20,7 +20,7 @@ use thiserror::Error;
 use crate::{
     Connection, ConnectionEvent, Deadline, Endpoint, Event, SessionId,
     crypto::PeerId,
-    rtmp::{Command, FlowSync, Message, MessageType, Value},
+    rtmp::{Command, FlowSync, Message, MessageType, UserControl, Value},
     url::ServerUrl,
 };
 pub use stream::StreamId;
@@ -126,6 +126,8 @@ pub struct NetConnection {
     events: VecDeque<NetEvent>,
     /// The application is busy: streams' flows wait.
     is_paused: bool,
+    /// Barriers that we have made.
+    barriers: u32,
 }
 
 impl NetConnection {
@@ -147,6 +149,7 @@ impl NetConnection {
             idle_peers: VecDeque::new(),
             events: VecDeque::new(),
             is_paused: false,
+            barriers: 0,
         }
     }
 
@@ -295,6 +298,7 @@ impl NetConnection {
         let inbound = self.forget_inbound(id);
         let Some(session) = stream.session else { return };
         if matches!(stream.role, Role::Server { .. }) {
+            self.hold_back_the_end(now, endpoint, session, &stream);
             let number = Value::Number(stream.stream_id() as f64);
             let command = Command::new("deleteStream", 0.0, vec![number]);
             self.connection.send(now, endpoint, command.encode());
@@ -307,6 +311,30 @@ impl NetConnection {
             }
         }
         self.watch_idle_peer(now, session);
+    }
+
+    /// What follows on the connection's flow is not heeded before all that was sent of the stream
+    /// has arrived (RFC 7425 §5.2).
+    fn hold_back_the_end(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        session: SessionId,
+        stream: &Stream,
+    ) {
+        let Some(mut view) = endpoint.session(session) else { return };
+        let flows: Vec<u64> =
+            stream.media_flows().filter(|flow| view.buffered_on(*flow) > 0).collect();
+        if flows.is_empty() {
+            return;
+        }
+        self.barriers = self.barriers.wrapping_add(1);
+        let barrier =
+            UserControl::FlowSync { id: self.barriers, count: flows.len() as u32 + 1 }.encode();
+        for flow in flows {
+            let _ = view.send(now, flow, barrier.clone(), None);
+        }
+        self.connection.send(now, endpoint, barrier);
     }
 
     /// The far end's flows of a stream, which mean nothing from now on.

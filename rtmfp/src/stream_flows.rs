@@ -46,6 +46,11 @@ impl StreamFlows {
         *slot.get_or_insert_with(|| view.open_flow(&metadata, association, options))
     }
 
+    /// Those of sound and pictures that are open.
+    pub fn media(&self) -> Vec<u64> {
+        self.audio.into_iter().chain(self.video).collect()
+    }
+
     /// Those that are open.
     pub fn all(&self) -> impl Iterator<Item = u64> {
         [self.audio, self.video, self.data].into_iter().flatten()

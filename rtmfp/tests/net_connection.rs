@@ -326,3 +326,31 @@ fn the_end_of_the_control_flow_ends_the_connection() {
     assert_eq!(world.heard(1), [NetEvent::Closed]);
     assert!(world.rig.node(0).endpoint.session_with(&peer).is_none());
 }
+
+#[test]
+fn the_end_of_a_stream_does_not_overtake_it() {
+    let mut world = World::new(2);
+    // Large frames on a thin line: what is said behind them is there long before them.
+    world.rig.network.set_link(Link { rate: Some(200_000), ..Link::default() });
+    let play =
+        |now, endpoint: &mut Endpoint, net: &mut NetConnection| net.play(now, endpoint, "film");
+    let publish =
+        |now, endpoint: &mut Endpoint, net: &mut NetConnection| net.publish(now, endpoint, "film");
+    world.with(2, play).unwrap();
+    let stream = world.with(1, publish).unwrap();
+    world.pass(2.0);
+    world.heard(2);
+    for _ in 0..3 {
+        world.send(stream, MessageType::VIDEO, 40, &[0x17; 30_000]);
+        world.send(stream, MessageType::AUDIO, 40, &[0x21; 300]);
+    }
+    world.with(1, |now, endpoint, net| net.close_stream(now, endpoint, stream));
+    world.pass(20.0);
+    let heard = world.heard(2);
+    assert_eq!(payloads(&heard).len(), 6);
+    assert_eq!(codes(&heard), ["NetStream.Play.UnpublishNotify"]);
+    assert!(matches!(
+        heard.last(),
+        Some(NetEvent::Stream { event: StreamEvent::Status { .. }, .. })
+    ));
+}

@@ -177,7 +177,7 @@ pub fn serve(arguments: &ServeArguments) -> Result<(), AnyError> {
 /// Asks the driver's application for each byte of our input, and stops it when that ends.
 fn until_input_ends(remote: Remote<()>) -> Result<(), AnyError> {
     std::thread::Builder::new().name("input".into()).spawn(move || {
-        let mut input = std::io::stdin().bytes();
+        let mut input = std::io::BufReader::new(std::io::stdin()).bytes();
         while let Some(Ok(_)) = input.next() {
             let _ = remote.send(());
         }

@@ -10,9 +10,12 @@ use super::Direction;
 const MAX_PACKETS: usize = 1024;
 const MAX_PIECES: usize = 128;
 
+/// Pieces by number: whether more follow, and the bytes.
+type Partial = BTreeMap<u64, (bool, Vec<u8>)>;
+
 #[derive(Debug, Default)]
 pub(super) struct Pieces {
-    packets: HashMap<(Direction, u64), BTreeMap<u64, (bool, Vec<u8>)>>,
+    packets: HashMap<(Direction, u64), Partial>,
 }
 
 impl Pieces {

@@ -223,7 +223,7 @@ impl NetConnection {
             .filter(|(other, flow)| *other == session && self.tree_of(session, *flow) == tree)
             .map(|(_, flow)| *flow)
             .collect();
-        let released = self.sync.get_mut(&tree).map(|sync| sync.on_gone(&left));
+        let released = self.sync.get_mut(&tree).map(|sync| sync.on_gone(flow, &left));
         self.release(now, endpoint, session, released.unwrap_or_default());
         let Some(id) = of else { return };
         let is_request = self.streams.get(&id).is_some_and(

@@ -76,6 +76,11 @@ impl Stream {
         self.flows.flow_for(view, kind, association)
     }
 
+    /// Those of audio, video and data.
+    pub fn media_flows(&self) -> impl Iterator<Item = u64> {
+        self.flows.all()
+    }
+
     /// Our flows of the stream.
     pub fn flows(&self) -> impl Iterator<Item = u64> {
         self.request.into_iter().chain(self.flows.all())

@@ -62,10 +62,14 @@ impl FlowSync {
         self.held.contains_key(&flow)
     }
 
-    /// A flow is gone; `left` are the others of the tree. Barriers that too few of them can still
-    /// reach would never open; they open now.
-    pub fn on_gone(&mut self, left: &[u64]) -> Vec<(u64, VecDeque<Bytes>)> {
+    /// A flow is gone; `left` are the others of the tree. Barriers that it never reached, and too
+    /// few of the others still can, would never open; they open now.
+    pub fn on_gone(&mut self, gone: u64, left: &[u64]) -> Vec<(u64, VecDeque<Bytes>)> {
         let is_hopeless = |barrier: &Barrier| {
+            // One that was here has done its part, and others may not have begun yet.
+            if barrier.arrived.contains(&gone) {
+                return false;
+            }
             let to_come = left.iter().filter(|flow| !barrier.arrived.contains(flow)).count();
             barrier.arrived.len() + to_come < barrier.count as usize
         };
@@ -114,8 +118,9 @@ mod tests {
     fn a_flow_that_ends_keeps_nobody_waiting() {
         let mut sync = FlowSync::default();
         sync.arrive(1, 7, 2);
-        assert!(sync.on_gone(&[1, 2]).is_empty(), "3 has nothing to do with it");
-        assert_eq!(sync.on_gone(&[1]).len(), 1);
+        assert!(sync.on_gone(3, &[1, 2]).is_empty(), "3 has nothing to do with it");
+        assert!(sync.on_gone(1, &[]).is_empty(), "2 may not have begun yet");
+        assert_eq!(sync.on_gone(2, &[1]).len(), 1);
         assert!(!sync.is_held(1));
     }
 

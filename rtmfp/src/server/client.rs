@@ -79,6 +79,8 @@ pub(super) struct Client {
     channels: HashMap<u64, GroupChannel>,
     streams_created: u32,
     sync: FlowSync,
+    /// Barriers that we have made.
+    barriers: u32,
 }
 
 impl Client {
@@ -94,6 +96,7 @@ impl Client {
             channels: HashMap::new(),
             streams_created: 0,
             sync: FlowSync::default(),
+            barriers: 0,
         }
     }
 
@@ -174,7 +177,7 @@ impl Client {
         }
         self.flows.remove(&flow);
         let left: Vec<u64> = self.flows.keys().copied().collect();
-        self.sync.on_gone(&left)
+        self.sync.on_gone(flow, &left)
     }
 
     /// The client is done with a stream: so are we.
@@ -322,6 +325,28 @@ impl Client {
         command: &Command,
     ) {
         self.send(now, view, stream_id, command.encode());
+    }
+
+    /// Sends a command on a stream that must not overtake the stream's sound and pictures
+    /// (RFC 7425 §5.2).
+    pub fn say_after_media(
+        &mut self,
+        now: Instant,
+        view: &mut SessionMut<'_>,
+        stream_id: u64,
+        command: &Command,
+    ) {
+        let media = self.answers.get(&stream_id).map(StreamFlows::media).unwrap_or_default();
+        if !media.is_empty() {
+            self.barriers = self.barriers.wrapping_add(1);
+            let barrier =
+                UserControl::FlowSync { id: self.barriers, count: media.len() as u32 + 1 }.encode();
+            for flow in media {
+                let _ = view.send(now, flow, barrier.clone(), None);
+            }
+            self.send(now, view, stream_id, barrier);
+        }
+        self.say(now, view, stream_id, command);
     }
 
     /// Sends a message on a stream, reliably.

@@ -108,7 +108,11 @@ impl Server {
         let players = self.streams.as_mut().map(|streams| streams.leave(end));
         let over = replies::status("NetStream.Play.UnpublishNotify", "it is no longer published");
         for player in players.unwrap_or_default() {
-            self.say(now, endpoint, player, &over);
+            if let (Some(client), Some(mut view)) =
+                (self.clients.get_mut(&player.session), endpoint.session(player.session))
+            {
+                client.say_after_media(now, &mut view, player.stream_id, &over);
+            }
         }
     }
 

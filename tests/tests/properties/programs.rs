@@ -19,7 +19,7 @@ fn captures() {
             datagrams.iter().map(|datagram| datagram.payload.len()).sum::<usize>() <= input.len()
         );
         let keys = read_keys(&String::from_utf8_lossy(input));
-        datagrams.iter().for_each(|datagram| drop(open(&keys, &datagram.payload)));
+        datagrams.iter().for_each(|datagram| drop(open(&keys, None, &datagram.payload)));
     });
 }
 
