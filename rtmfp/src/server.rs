@@ -280,8 +280,7 @@ impl Server {
             self.registry.leave(&group, &peer);
         }
         if let Some(mut view) = endpoint.session(session) {
-            let released = client.on_flow_finished(now, &mut view, flow);
-            self.go_on(now, endpoint, session, released);
+            client.on_flow_finished(now, &mut view, flow);
         }
     }
 

@@ -215,17 +215,7 @@ impl NetConnection {
         session: SessionId,
         flow: u64,
     ) {
-        let tree = self.tree_of(session, flow);
-        let of = self.inbound.remove(&(session, flow));
-        let left: Vec<u64> = self
-            .inbound
-            .keys()
-            .filter(|(other, flow)| *other == session && self.tree_of(session, *flow) == tree)
-            .map(|(_, flow)| *flow)
-            .collect();
-        let released = self.sync.get_mut(&tree).map(|sync| sync.on_gone(flow, &left));
-        self.release(now, endpoint, session, released.unwrap_or_default());
-        let Some(id) = of else { return };
+        let Some(id) = self.inbound.remove(&(session, flow)) else { return };
         let is_request = self.streams.get(&id).is_some_and(
             |stream| matches!(stream.role, Role::Publisher { control } if control == flow),
         );

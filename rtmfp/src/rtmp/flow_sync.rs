@@ -8,7 +8,9 @@ use bytes::Bytes;
 /// Barriers that may be open at once; more let everything through.
 const MAX_BARRIERS: usize = 16;
 
-/// The barriers of one tree of associated flows, such as a connection's or a direct stream's.
+/// The barriers of one tree of associated flows, such as a connection's or a direct stream's. Which
+/// flows a barrier is for is not said, nor have all of them begun when the first reaches it: a
+/// sender that promises more than come keeps its own flows waiting.
 #[derive(Debug, Default)]
 pub struct FlowSync {
     barriers: BTreeMap<u32, Barrier>,
@@ -62,26 +64,6 @@ impl FlowSync {
         self.held.contains_key(&flow)
     }
 
-    /// A flow is gone; `left` are the others of the tree. Barriers that it never reached, and too
-    /// few of the others still can, would never open; they open now.
-    pub fn on_gone(&mut self, gone: u64, left: &[u64]) -> Vec<(u64, VecDeque<Bytes>)> {
-        let is_hopeless = |barrier: &Barrier| {
-            // One that was here has done its part, and others may not have begun yet.
-            if barrier.arrived.contains(&gone) {
-                return false;
-            }
-            let to_come = left.iter().filter(|flow| !barrier.arrived.contains(flow)).count();
-            barrier.arrived.len() + to_come < barrier.count as usize
-        };
-        let hopeless: Vec<u32> = self
-            .barriers
-            .iter()
-            .filter(|(_, barrier)| is_hopeless(barrier))
-            .map(|(id, _)| *id)
-            .collect();
-        hopeless.into_iter().flat_map(|id| self.open(id)).collect()
-    }
-
     fn open(&mut self, id: u32) -> Vec<(u64, VecDeque<Bytes>)> {
         self.barriers.remove(&id);
         let waiting: Vec<u64> = self
@@ -112,16 +94,6 @@ mod tests {
         let released = sync.arrive(2, 7, 2);
         assert_eq!(released, [(1, VecDeque::from([text("after")]))]);
         assert!(sync.passes(1, &text("free")) && sync.passes(2, &text("free")));
-    }
-
-    #[test]
-    fn a_flow_that_ends_keeps_nobody_waiting() {
-        let mut sync = FlowSync::default();
-        sync.arrive(1, 7, 2);
-        assert!(sync.on_gone(3, &[1, 2]).is_empty(), "3 has nothing to do with it");
-        assert!(sync.on_gone(1, &[]).is_empty(), "2 may not have begun yet");
-        assert_eq!(sync.on_gone(2, &[1]).len(), 1);
-        assert!(!sync.is_held(1));
     }
 
     #[test]

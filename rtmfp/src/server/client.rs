@@ -165,19 +165,12 @@ impl Client {
         is_last.then_some(group)
     }
 
-    /// A flow of the client has ended. What waited for it at a barrier, by flow.
-    pub fn on_flow_finished(
-        &mut self,
-        now: Instant,
-        view: &mut SessionMut<'_>,
-        flow: u64,
-    ) -> Vec<(u64, VecDeque<Bytes>)> {
+    /// A flow of the client has ended.
+    pub fn on_flow_finished(&mut self, now: Instant, view: &mut SessionMut<'_>, flow: u64) {
         if let Some(answer) = self.channels.remove(&flow).and_then(|channel| channel.answer) {
             view.close_flow(now, answer);
         }
         self.flows.remove(&flow);
-        let left: Vec<u64> = self.flows.keys().copied().collect();
-        self.sync.on_gone(flow, &left)
     }
 
     /// The client is done with a stream: so are we.
