@@ -148,6 +148,13 @@ mod tests {
     }
 
     #[test]
+    fn all_addresses_of_a_name_are_tried() {
+        let url: ServerUrl = "rtmfp://localhost:1940/x".parse().unwrap();
+        let resolver: Vec<_> = ("localhost", 1940).to_socket_addrs().unwrap().collect();
+        assert_eq!(url.resolve().unwrap(), resolver);
+    }
+
+    #[test]
     fn a_fingerprint_pins_the_server() {
         let url: ServerUrl =
             format!("rtmfp://x/app#fingerprint={}", "0a".repeat(32)).parse().unwrap();

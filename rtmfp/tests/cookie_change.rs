@@ -50,3 +50,19 @@ fn the_session_opens_from_the_new_address() {
     let session = opened(&mut far).expect("the session is open at the responder");
     assert_eq!(far.session(session).unwrap().path().remote, after);
 }
+
+#[test]
+fn a_cookie_changes_once() {
+    let now = Instant::now();
+    let (mut near, mut far) = (peer(now, 1), peer(now, 2));
+    let server = address("198.51.100.1:1935");
+    let at = |port: u16| SocketAddr::from(([203, 0, 113, 1], port));
+    near.open(now, Discriminator::Fingerprint(far.peer_id()), &[server]).unwrap();
+    assert_eq!(carry(now, &mut near, at(1), &mut far), 1, "IHello");
+    assert_eq!(carry(now, &mut far, server, &mut near), 1, "RHello");
+    assert_eq!(carry(now, &mut near, at(2), &mut far), 1, "IIKeying");
+    assert_eq!(carry(now, &mut far, server, &mut near), 1, "Cookie Change");
+    assert_eq!(carry(now, &mut near, at(3), &mut far), 1, "IIKeying from a third address");
+    assert_eq!(carry(now, &mut far, server, &mut near), 1, "another Cookie Change");
+    assert_eq!(carry(now, &mut near, at(3), &mut far), 0, "which is not heeded");
+}

@@ -354,3 +354,52 @@ fn the_end_of_a_stream_does_not_overtake_it() {
         Some(NetEvent::Stream { event: StreamEvent::Status { .. }, .. })
     ));
 }
+
+#[test]
+fn rtmps_own_flow_control_has_no_place() {
+    let mut world = World::new(2);
+    let (writer, _) = world.request("film");
+    world.with(1, |now, endpoint, net| net.accept(now, endpoint, writer)).unwrap();
+    for kind in [1, 2, 3, 5, 6].map(MessageType) {
+        let message = Message { kind, timestamp: 0, payload: b"\0\0\0\x01".as_slice().into() };
+        let sent =
+            world.with(1, |now, endpoint, net| net.send(now, endpoint, writer, &message, None));
+        assert_eq!(sent, Err(rtmfp::StreamError::NotForRtmfp));
+        // Whoever sends it all the same is not heeded.
+        let (now, peer) = (world.rig.now, world.rig.node(2).endpoint.peer_id());
+        let endpoint = &mut world.rig.node(1).endpoint;
+        let session = endpoint.session_with(&peer).unwrap();
+        let mut view = endpoint.session(session).unwrap();
+        // The flow on which the stream began.
+        view.send(now, 2, message.to_bytes(), None).unwrap();
+    }
+    world.pass(1.0);
+    let kinds = |events: Vec<NetEvent>| {
+        let of_message = |event| match event {
+            NetEvent::Stream { event: StreamEvent::Message(message), .. } => Some(message.kind.0),
+            _ => None,
+        };
+        events.into_iter().filter_map(of_message).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(world.heard(2)), [MessageType::USER_CONTROL.0], "StreamBegin alone");
+}
+
+#[test]
+fn a_commanded_keepalive_is_kept_with_server_and_peers() {
+    let mut world = World::new(2);
+    world.request("film");
+    // Quiet for a while: the server asks for 15 s, and 10 s among peers.
+    let before = |world: &mut World, of: usize, to: usize| {
+        let peer = world.rig.node(to).endpoint.peer_id();
+        let endpoint = &mut world.rig.node(of).endpoint;
+        let session = endpoint.session_with(&peer).unwrap();
+        endpoint.session(session).unwrap().stats().packets_sent
+    };
+    world.pass(5.0);
+    let (server, peer) = (before(&mut world, 1, 0), before(&mut world, 1, 2));
+    world.pass(600.0);
+    let pings = before(&mut world, 1, 0) - server;
+    assert!((30..=60).contains(&pings), "{pings} packets to the server in 600 s");
+    let pings = before(&mut world, 1, 2) - peer;
+    assert!((45..=90).contains(&pings), "{pings} packets to the peer in 600 s");
+}

@@ -252,3 +252,20 @@ fn a_close_that_comes_again_is_acknowledged_again() {
         forger.now += Duration::from_secs(5);
     }
 }
+
+#[test]
+fn a_finished_flow_is_remembered_for_two_minutes() {
+    let mut forger = forger();
+    forger.send(Mode::Initiator, |out| user_data(out, &opening(0, 1, b"x")));
+    // The end, again and again, without the options that would open a flow anew.
+    let end = [0x03, 5, 2, 2];
+    let mut answers = Vec::new();
+    for _ in 0..14 {
+        forger.send(Mode::Initiator, |out| user_data(out, &end));
+        let said = chunks(&forger.answers());
+        answers.push(said.iter().any(|chunk| chunk.starts_with("FlowException")));
+        forger.pass(Duration::from_secs(10));
+    }
+    // Acknowledged for 120 s from its first end on; then it is a flow without metadata.
+    assert_eq!(answers.iter().position(|is_rejected| *is_rejected), Some(12), "{answers:?}");
+}

@@ -172,3 +172,47 @@ impl Opening {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Origin;
+
+    fn opening(now: Instant) -> Opening {
+        Opening::new(now, Discriminator::AncillaryData(b"rtmfp:".to_vec()), [7; 16])
+    }
+
+    fn address(port: u16) -> Address {
+        Address::new(SocketAddr::from(([192, 0, 2, 1], port)), Origin::Observed)
+    }
+
+    #[test]
+    fn each_candidate_is_asked_at_its_own_pace() {
+        let begin = Instant::now();
+        let mut opening = opening(begin);
+        assert!(opening.add_candidate(begin, address(1)));
+        let mut asked = Vec::new();
+        for tenth in 0..200 {
+            let now = begin + Duration::from_millis(100) * tenth;
+            if tenth == 5 {
+                opening.add_candidate(now, address(2));
+            }
+            for due in opening.take_due(now) {
+                let Due::Hello(path) = due else { panic!("{due:?}") };
+                asked.push((path.remote.port(), tenth));
+            }
+        }
+        let times = |port| asked.iter().filter(move |(of, _)| *of == port).map(|(_, at)| *at);
+        assert_eq!(times(1).collect::<Vec<_>>(), [0, 10, 35, 75, 130]);
+        assert_eq!(times(2).collect::<Vec<_>>(), [5, 15, 40, 80, 135]);
+    }
+
+    #[test]
+    fn there_are_24_candidates_and_none_twice() {
+        let now = Instant::now();
+        let mut opening = opening(now);
+        assert!(opening.add_candidate(now, address(1)) && !opening.add_candidate(now, address(1)));
+        let added = (2..100).filter(|port| opening.add_candidate(now, address(*port))).count();
+        assert_eq!(added, 23);
+    }
+}

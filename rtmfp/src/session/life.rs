@@ -190,6 +190,7 @@ impl Life {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::PacketKeys;
 
     const LIVENESS: Liveness =
         Liveness { keepalive: Duration::from_secs(10), give_up: Duration::from_secs(20) };
@@ -206,6 +207,29 @@ mod tests {
             life.handle_timeout(start + Duration::from_secs(30)),
             Some(CloseReason::TimedOut)
         );
+    }
+
+    #[test]
+    fn pings_without_a_reply_come_less_and_less_often() {
+        let start = Instant::now();
+        let (mut life, mut clock) = (Life::new(start, LIVENESS, false), Clock::new(start));
+        let (mut keys, mut now, mut waits) = (PacketKeys::default(), start, Vec::new());
+        for _ in 0..4 {
+            let at = life.ping_at;
+            waits.push(at - now);
+            now = at;
+            let mut out = Vec::new();
+            let header = crate::wire::PacketHeader {
+                flags: crate::wire::Flags::new(crate::wire::Mode::Initiator),
+                timestamp: None,
+                timestamp_echo: None,
+            };
+            let mut packet = PacketBuilder::new(&mut out, &keys, 1000, header);
+            life.write(now, &mut packet, &mut clock);
+            assert!(packet.finish(&mut keys).is_some());
+        }
+        assert_eq!(waits[0], LIVENESS.keepalive);
+        assert!(waits[1] >= Duration::from_secs(1) && waits[1] < waits[2] && waits[2] < waits[3]);
     }
 
     #[test]

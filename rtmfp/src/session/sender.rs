@@ -398,3 +398,28 @@ impl Sender {
         was_loss
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_flows_are_never_used_again() {
+        let mut sender = Sender::new(1000);
+        let (first, now) = (sender.open(b"x", None, FlowOptions::default(), true), Instant::now());
+        sender.queue(first, Bytes::from_static(b"x"), None);
+        sender.close(first);
+        let mut summary = sender.begin_summary();
+        let (arrival, bytes) = (Arrival { now, rtt: Duration::ZERO }, [first as u8, 64, 1]);
+        // Sent, and acknowledged to its end.
+        let flow = sender.flows.get_mut(&first).unwrap();
+        flow.write(&mut Vec::new(), 1000, 1, Place::First, (1, now)).unwrap();
+        sender.outstanding_bytes = 1000;
+        let ack = DataAck::decode_ranges(&bytes).unwrap();
+        sender.on_ack(&ack, arrival, &mut summary);
+        assert!(sender.flow(first).is_none());
+        assert!(sender.open(b"x", None, FlowOptions::default(), true) > first);
+        sender.abort();
+        assert!(sender.open(b"x", None, FlowOptions::default(), true) > first + 1);
+    }
+}

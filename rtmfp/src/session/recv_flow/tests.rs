@@ -133,3 +133,25 @@ fn in_network_order_a_gap_shows_at_once() {
     rig.take(6, 5, given_up(false));
     assert_eq!(rig.gaps, 2);
 }
+
+#[test]
+fn nothing_comes_behind_the_end() {
+    let mut rig = Rig::new(ReceiveLimits::default());
+    rig.take(1, 0, NextUserData { is_final: true, ..whole(b"last") });
+    assert!(rig.flow.is_finished() && !rig.flow.is_open());
+    rig.take(2, 0, whole(b"more"));
+    rig.take(4, 0, whole(b"and more"));
+    assert_eq!((rig.delivered.len(), rig.flow.held()), (1, 0));
+}
+
+#[test]
+fn separate_runs_are_remembered_as_far_as_there_is_room() {
+    let mut flow = RecvFlow::new(3, ReceiveLimits::default());
+    for sequence in (3..100).step_by(2) {
+        flow.on_fragment(sequence, 0, &whole(b"x"), 8, |_| {});
+    }
+    assert_eq!(flow.beyond.len(), 8);
+    flow.on_fragment(1, 0, &whole(b"x"), 8, |_| {});
+    flow.on_fragment(2, 0, &whole(b"x"), 8, |_| {});
+    assert_eq!(flow.cumulative, 3, "what closes the first gap is always taken");
+}
