@@ -173,18 +173,19 @@ impl CaptureKey {
     }
 }
 
-/// Larger datagrams do not travel; a larger one in a capture is a train (UDP GSO) that the kernel
-/// had not yet cut into datagrams of one size, and a smaller one at its end, when it was recorded.
+/// Larger datagrams do not travel.
 const MAX_DATAGRAM: usize = 1472;
 
-/// The datagrams of a train: the one size of which the keys open each; itself if there is none.
+/// The datagrams of a train (UDP GSO) that the kernel had not yet cut when it was recorded: all of
+/// one size, but for a smaller one at the end. It is the one size of which the keys open each;
+/// what no size opens is taken for one datagram.
 pub fn split_train<'a>(keys: &[CaptureKey], recorded: &'a [u8]) -> Vec<&'a [u8]> {
-    if recorded.len() <= MAX_DATAGRAM || open(keys, None, recorded).is_some() {
+    if open(keys, None, recorded).is_some() {
         return vec![recorded];
     }
     let opens =
         |size: &usize| recorded.chunks(*size).all(|datagram| open(keys, None, datagram).is_some());
-    match (1..=MAX_DATAGRAM).rev().find(opens) {
+    match (1..=MAX_DATAGRAM.min(recorded.len())).rev().find(opens) {
         Some(size) => recorded.chunks(size).collect(),
         None => vec![recorded],
     }

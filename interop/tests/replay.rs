@@ -126,3 +126,58 @@ fn librtmfp_and_our_viewer_meet_through_mona() {
         &["UserData"],
     );
 }
+
+#[test]
+fn tcpublish_publishes_through_rtmfpd_for_tcconn() {
+    recorded("rtmfpd-tcpublish").expect(
+        &["command publish", "command play", "command onStatus", "audio", "video"],
+        &["EcnReport"],
+    );
+}
+
+#[test]
+fn our_client_publishes_at_tcserver() {
+    recorded("tcserver-publish").expect(
+        &["command createStream", "command publish", "command onStatus", "audio", "video"],
+        &["EcnReport", "Ack"],
+    );
+}
+
+#[test]
+fn librtmfp_publishes_and_plays_through_rtmfpd() {
+    recorded("rtmfpd-librtmfp-live").expect(
+        &["command publish", "command play", "command setPeerInfo", "audio", "video"],
+        &["NextUserData"],
+    );
+}
+
+#[test]
+fn librtmfp_plays_directly_from_our_client() {
+    recorded("librtmfp-direct-from-ours").expect(
+        &["command setPeerInfo", "command play", "audio", "video"],
+        &["FIHello", "Redirect", "NextUserData"],
+    );
+}
+
+#[test]
+fn our_client_publishes_and_plays_through_mona() {
+    recorded("mona1-publish-play").expect(
+        &["command publish", "command play", "command onStatus", "audio", "video"],
+        &["UserData", "Ack"],
+    );
+}
+
+#[test]
+fn conncheck_checks_our_client() {
+    let seen = recorded("conncheck");
+    seen.expect(
+        &["command connect", "command setPeerInfo", "command onStatus"],
+        &["FIHello", "Close", "CloseAck"],
+    );
+    assert_eq!(seen.chunks["RHello"], 4, "answers to its three addresses, and one of its own");
+}
+
+#[test]
+fn echoserver_echoes_to_our_bench() {
+    recorded("echoserver").expect(&["message"], &["IIKeying", "RIKeying", "EcnReport"]);
+}

@@ -47,6 +47,7 @@ impl StreamFlows {
     }
 
     /// Those of sound and pictures that are open.
+    #[cfg(feature = "server")]
     pub fn media(&self) -> Vec<u64> {
         self.audio.into_iter().chain(self.video).collect()
     }
