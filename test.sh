@@ -36,6 +36,7 @@ cargo fmt --all --check
 say "lints"
 cargo clippy --workspace --all-targets --quiet -- -D warnings
 cargo clippy -p rtmfp --no-default-features --quiet -- -D warnings
+cargo clippy -p rtmfp --no-default-features --features net --quiet -- -D warnings
 say "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 say "dependencies of the core"
@@ -44,3 +45,5 @@ say "building"
 cargo build --workspace --quiet
 say "tests"
 cargo test --workspace --quiet
+say "a minute of made-up input"
+BOLERO_RANDOM_TEST_TIME_MS=6000 cargo test -p tests --test properties --quiet
