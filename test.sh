@@ -11,6 +11,8 @@ install_missing() {
   command -v chromium >/dev/null || missing+=(chromium)
   command -v ffmpeg >/dev/null || missing+=(ffmpeg)
   command -v cc >/dev/null || missing+=(gcc libc6-dev)
+  command -v pkg-config >/dev/null || missing+=(pkg-config)
+  pkg-config --exists openssl 2>/dev/null || missing+=(libssl-dev)
   [ ${#missing[@]} -eq 0 ] && return
   command -v apt-get >/dev/null || { echo "please install: ${missing[*]}" >&2; exit 1; }
   say "installing ${missing[*]}"
@@ -45,5 +47,6 @@ say "building"
 cargo build --workspace --quiet
 say "tests"
 cargo test --workspace --quiet
+cargo test -p rtmfp --features openssl --lib --quiet crypto
 say "a minute of made-up input"
 BOLERO_RANDOM_TEST_TIME_MS=6000 cargo test -p tests --test properties --quiet

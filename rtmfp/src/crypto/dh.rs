@@ -4,6 +4,8 @@
 //! are those RFC 3526 §8 recommends. All arithmetic on secrets is constant time.
 
 mod modulus;
+#[cfg(feature = "openssl")]
+mod openssl;
 mod primes;
 
 use crypto_bigint::U512;

@@ -63,6 +63,10 @@ impl<const LIMBS: usize> Modulus<LIMBS> {
 
     /// `base` to the power of `exponent`, big-endian at full length.
     pub fn power(&self, base: &Uint<LIMBS>, exponent: &U512) -> Vec<u8> {
+        #[cfg(feature = "openssl")]
+        if let Ok(power) = super::openssl::power(&to_bytes(base), exponent, &self.prime()) {
+            return power;
+        }
         let base = FixedMontyForm::new(base, &self.params);
         to_bytes(&base.pow_amm_bounded_exp(&exponent.resize(), self.exponent_bits).retrieve())
     }
