@@ -1,6 +1,8 @@
-//! The judge: what tests of the whole workspace share.
+//! The judge of RTMFP programs, and what tests of the whole workspace share.
 //!
-//! [`forger`] writes packets by hand; [`capture`] reads recorded traffic; [`simnet`] is a seeded network in virtual time; [`rig`] runs sans-I/O nodes over it.
+//! [`forger`] writes packets by hand; [`capture`] reads recorded traffic; [`simnet`] is a seeded
+//! network in virtual time; [`rig`] runs sans-I/O nodes over it. The program `rtmfp-interop` is
+//! `judge`, `decode` and `bench`.
 
 #[cfg(feature = "program")]
 pub mod bench;
