@@ -9,6 +9,9 @@ use rtmfp::{Ecn, Endpoint, Path, Transmit};
 
 use crate::simnet::{Link, Network};
 
+/// More rounds than this while time stands still would go on for ever.
+const MAX_ROUNDS_AT_ONCE: u32 = 100_000;
+
 /// Something that speaks UDP without doing I/O.
 pub trait Node {
     /// A datagram arrived.
@@ -80,6 +83,7 @@ impl<N: Node> Rig<N> {
         mut is_done: impl FnMut(&mut Self) -> bool,
     ) -> bool {
         let deadline = self.now + limit;
+        let mut rounds_at_once = 0;
         loop {
             self.flush();
             if is_done(self) {
@@ -88,8 +92,9 @@ impl<N: Node> Rig<N> {
             self.flush();
             let timers = self.nodes.iter_mut().filter_map(|(_, node)| node.poll_timeout());
             let next = timers.chain(self.network.next_arrival()).min();
-            // Equal instants in a row would mean a node that is never satisfied.
             let next = next.unwrap_or(deadline).max(self.now);
+            rounds_at_once = if next == self.now { rounds_at_once + 1 } else { 0 };
+            assert!(rounds_at_once < MAX_ROUNDS_AT_ONCE, "a node is never satisfied");
             if next >= deadline {
                 self.now = deadline;
                 return is_done(self);

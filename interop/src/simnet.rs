@@ -167,12 +167,13 @@ impl Network {
         if self.down.contains(&from) {
             return;
         }
-        let Some((from, to)) = self.translate(from, to) else {
-            self.stats.filtered += 1;
-            return;
-        };
         let Some(departure) = self.departure(now, from, datagram.len()) else {
             self.stats.lost += 1;
+            return;
+        };
+        let host = from;
+        let Some(from) = self.leave(host, to) else {
+            self.stats.filtered += 1;
             return;
         };
         let waits = departure - now;
@@ -185,7 +186,7 @@ impl Network {
         };
         let copies = 1 + usize::from(self.rng.random_bool(self.link.duplicates));
         for _ in 0..copies {
-            if datagram.len() > self.link.mtu || self.loses(from) {
+            if datagram.len() > self.link.mtu || self.loses(host) {
                 self.stats.lost += 1;
                 continue;
             }
@@ -210,21 +211,24 @@ impl Network {
         }
     }
 
-    /// The address the receiver sees, and the host the datagram reaches, if it passes the NATs.
-    fn translate(&mut self, from: SocketAddr, to: SocketAddr) -> Option<(SocketAddr, SocketAddr)> {
+    /// The address that the receiver sees, if there is a way from host `from` to `to`.
+    fn leave(&mut self, from: SocketAddr, to: SocketAddr) -> Option<SocketAddr> {
         let outer = self.behind.get(&from.ip()).copied();
-        let is_neighbour = outer.is_some() && self.behind.get(&to.ip()).copied() == outer;
-        let visible = match outer.and_then(|public| self.nats.get_mut(&public)) {
-            Some(nat) if outer == Some(to.ip()) && !nat.is_hairpin => return None,
-            Some(nat) if !is_neighbour => nat.outbound(from, to),
-            _ => from,
-        };
-        let host = match self.nats.get(&to.ip()) {
-            Some(nat) => nat.inbound(visible, to)?,
-            None if self.behind.contains_key(&to.ip()) && !is_neighbour => return None,
-            None => to,
-        };
-        Some((visible, host))
+        let inner = self.behind.get(&to.ip()).copied();
+        if inner.is_some() {
+            // Neighbours know each other as they are; nobody else can name a host behind a NAT.
+            return (inner == outer).then_some(from);
+        }
+        match outer.and_then(|public| self.nats.get_mut(&public)) {
+            Some(nat) if outer == Some(to.ip()) && !nat.is_hairpin => None,
+            Some(nat) => nat.outbound(from, to),
+            None => Some(from),
+        }
+    }
+
+    /// The host that a datagram reaches, if a NAT before it lets it in by then.
+    fn enter(&self, from: SocketAddr, to: SocketAddr) -> Option<SocketAddr> {
+        self.nats.get(&to.ip()).map_or(Some(to), |nat| nat.inbound(from, to))
     }
 
     /// When the sender's link has carried it off; nothing if its queue is full.
@@ -248,8 +252,13 @@ impl Network {
     pub fn pop_arrival(&mut self, now: Instant) -> Option<Arrival> {
         loop {
             self.in_flight.peek().filter(|Reverse((at, ..))| *at <= now)?;
-            let Reverse((_, _, arrival)) = self.in_flight.pop()?;
-            if !self.down.contains(&arrival.to) {
+            let Reverse((_, _, mut arrival)) = self.in_flight.pop()?;
+            let Some(host) = self.enter(arrival.from, arrival.to) else {
+                self.stats.filtered += 1;
+                continue;
+            };
+            arrival.to = host;
+            if !self.down.contains(&host) {
                 self.stats.delivered += 1;
                 self.stats.largest_delivered =
                     self.stats.largest_delivered.max(arrival.datagram.len());
@@ -276,29 +285,48 @@ mod tests {
         for host in [one, two] {
             network.add_nat(host.ip(), public, NatKind::FullCone);
         }
-        let (mapped, _) = network.translate(two, address("198.51.100.1:1935")).unwrap();
+        let mapped = network.leave(two, address("198.51.100.1:1935")).unwrap();
         (network, one, mapped)
     }
 
     #[test]
     fn a_nat_without_hairpin_swallows_what_is_for_itself() {
         let (mut network, one, mapped) = neighbours();
-        assert_eq!(network.translate(one, mapped), None);
+        assert_eq!(network.leave(one, mapped), None);
     }
 
     #[test]
     fn a_nat_with_hairpin_shows_the_public_address_inside() {
         let (mut network, one, mapped) = neighbours();
         network.set_hairpin(mapped.ip(), true);
-        let (seen, host) = network.translate(one, mapped).unwrap();
-        assert_eq!((seen.ip(), host), (mapped.ip(), address("10.0.0.3:6")));
+        let seen = network.leave(one, mapped).unwrap();
+        assert_eq!(seen.ip(), mapped.ip());
+        assert_eq!(network.enter(seen, mapped), Some(address("10.0.0.3:6")));
     }
 
     #[test]
     fn neighbours_reach_each_other_as_they_are_and_strangers_do_not() {
         let (mut network, one, _) = neighbours();
         let two = address("10.0.0.3:6");
-        assert_eq!(network.translate(one, two), Some((one, two)));
-        assert_eq!(network.translate(address("198.51.100.1:1935"), two), None);
+        assert_eq!(network.leave(one, two), Some(one));
+        assert_eq!(network.enter(one, two), Some(two));
+        assert_eq!(network.leave(address("198.51.100.1:1935"), two), None);
+    }
+
+    #[test]
+    fn a_hole_punched_while_a_datagram_is_on_its_way_lets_it_in() {
+        let mut network = Network::new(1, Link::default());
+        let (inside, outside) = (address("10.0.0.2:5"), address("198.51.100.1:1935"));
+        let (public, now) = ("203.0.113.1".parse().unwrap(), Instant::now());
+        network.add_nat(inside.ip(), public, NatKind::PortRestricted);
+        let mapped = network.leave(inside, address("198.51.100.2:1935")).unwrap();
+        network.send(now, outside, mapped, Ecn::NotCapable, b"early");
+        network.send(now, inside, outside, Ecn::NotCapable, b"punch");
+        let later = now + Duration::from_millis(10);
+        let mut arrive =
+            || network.pop_arrival(later).map(|arrival| (arrival.to, arrival.datagram));
+        assert_eq!(arrive(), Some((inside, b"early".to_vec())));
+        assert_eq!(arrive(), Some((outside, b"punch".to_vec())));
+        assert_eq!(arrive(), None);
     }
 }

@@ -1,7 +1,7 @@
 //! Network address translators of the four classic kinds.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     net::{IpAddr, SocketAddr},
 };
 
@@ -39,17 +39,19 @@ impl Nat {
         Self { public, kind, ports, inside, permitted, next_port: 20_000, is_hairpin: false }
     }
 
-    /// A datagram leaves: the source address others see.
-    pub(super) fn outbound(&mut self, from: SocketAddr, to: SocketAddr) -> SocketAddr {
+    /// A datagram leaves: the source address others see, unless all ports are taken.
+    pub(super) fn outbound(&mut self, from: SocketAddr, to: SocketAddr) -> Option<SocketAddr> {
         let destination = (self.kind == NatKind::Symmetric).then_some(to);
-        let next_port = &mut self.next_port;
-        let port = *self.ports.entry((from, destination)).or_insert_with(|| {
-            *next_port += 1;
-            *next_port
-        });
+        let port = match self.ports.entry((from, destination)) {
+            Entry::Occupied(entry) => *entry.get(),
+            Entry::Vacant(entry) => {
+                self.next_port = self.next_port.checked_add(1)?;
+                *entry.insert(self.next_port)
+            }
+        };
         self.inside.insert(port, from);
         self.permitted.insert((port, to));
-        SocketAddr::new(self.public, port)
+        Some(SocketAddr::new(self.public, port))
     }
 
     /// A datagram arrives: the host inside it is for, if it may pass.
@@ -81,10 +83,10 @@ mod tests {
         let mut nat = Nat::new("203.0.113.1".parse().unwrap(), NatKind::PortRestricted);
         let (host, server, other) =
             (address("10.0.0.2:5"), address("198.51.100.1:1935"), address("198.51.100.1:7"));
-        let mapped = nat.outbound(host, server);
+        let mapped = nat.outbound(host, server).unwrap();
         assert_eq!(nat.inbound(server, mapped), Some(host));
         assert_eq!(nat.inbound(other, mapped), None);
-        assert_eq!(nat.outbound(host, other), mapped);
+        assert_eq!(nat.outbound(host, other), Some(mapped));
         assert_eq!(nat.inbound(other, mapped), Some(host));
     }
 
@@ -92,8 +94,8 @@ mod tests {
     fn symmetric_maps_each_destination_apart() {
         let mut nat = Nat::new("203.0.113.1".parse().unwrap(), NatKind::Symmetric);
         let host = address("10.0.0.2:5");
-        let one = nat.outbound(host, address("198.51.100.1:1"));
-        let two = nat.outbound(host, address("198.51.100.1:2"));
+        let one = nat.outbound(host, address("198.51.100.1:1")).unwrap();
+        let two = nat.outbound(host, address("198.51.100.1:2")).unwrap();
         assert_ne!(one, two);
         assert_eq!(nat.inbound(address("198.51.100.1:2"), one), None);
     }
