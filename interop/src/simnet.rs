@@ -29,8 +29,8 @@ pub struct Link {
     pub jitter: Duration,
     /// Part of datagrams lost, 0 to 1.
     pub loss: f64,
-    /// How many datagrams of a host in a row a loss takes at the mean, 1 or more; none means that
-    /// each is lost or not by itself.
+    /// How many datagrams of a host in a row a loss takes at the mean, 1 or more, if the host does
+    /// not pause meanwhile; none means that each is lost or not by itself.
     pub loss_burst: Option<f64>,
     /// Part of datagrams that arrive twice, 0 to 1.
     pub duplicates: f64,
@@ -186,7 +186,7 @@ impl Network {
         };
         let copies = 1 + usize::from(self.rng.random_bool(self.link.duplicates));
         for _ in 0..copies {
-            if datagram.len() > self.link.mtu || self.loses(host) {
+            if datagram.len() > self.link.mtu || self.loses(departure, host) {
                 self.stats.lost += 1;
                 continue;
             }
@@ -201,12 +201,12 @@ impl Network {
         }
     }
 
-    fn loses(&mut self, from: SocketAddr) -> bool {
+    fn loses(&mut self, now: Instant, from: SocketAddr) -> bool {
         match self.link.loss_burst {
             None => self.rng.random_bool(self.link.loss),
             Some(burst) => {
-                let channel = self.channels.entry(from).or_default();
-                channel.loses(&mut self.rng, self.link.loss, burst)
+                let channel = self.channels.entry(from).or_insert_with(|| Channel::new(now));
+                channel.loses(now, &mut self.rng, self.link.loss, burst)
             }
         }
     }

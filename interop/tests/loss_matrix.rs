@@ -178,3 +178,12 @@ fn no_cell_stalls_and_the_table_is_the_one_that_is_kept() {
         "the table has changed; look at the difference and keep it with UPDATE_TABLES=1:\n{made}"
     );
 }
+
+#[test]
+fn losses_in_bursts_stall_nothing() {
+    for burst in [2.0, 8.0, 30.0] {
+        let link = Link { loss_burst: Some(burst), ..link(0.05, 40, Kind::Bufferbloat) };
+        assert!(reliable(link) > 50.0, "kB/s in bursts of {burst}");
+        assert!(expiring(link) > 50.0, "percent in bursts of {burst}");
+    }
+}

@@ -38,6 +38,7 @@ use clock::Clock;
 use congestion::{AckSummary, TimeCritical};
 use delay::{Advice, DelayWatch};
 use ecn::EcnState;
+pub(crate) use life::Ending;
 use life::Life;
 use mobility::{CheckMessage, Mobility};
 use mtu::PathMtu;
@@ -47,6 +48,8 @@ use sender::Sender;
 
 /// Ping replies, forwarded hellos and the like that wait for a packet; more are dropped.
 const MAX_CONTROL: usize = 64;
+/// RFC 7016 §2.3.11.1.1: metadata longer than this gets its flow rejected.
+pub(crate) const MAX_METADATA: usize = 512;
 
 /// Counters of one session.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -197,40 +200,22 @@ impl Session {
         self.stats.bytes_received += plain.len() as u64;
         self.life.on_received(now);
         self.note_header(now, &header);
-        let mut summary = self.sender.begin_summary();
         let arrival = Arrival { now, rtt: self.clock.rtt().unwrap_or_default() };
-        let (mut end, mut check) = (None, None);
+        let mut summary = self.sender.begin_summary();
+        let time_critical = header.flags.time_critical;
+        let mut received = Received { is_valid: true, time_critical, ..Received::default() };
         for chunk in Chunks::new(reader) {
             match chunk {
                 Chunk::SessionClose => {
-                    end = end.or(self.life.on_close(now));
+                    received.end = received.end.or(self.life.on_close(now));
                     self.abort_flows();
                 }
-                Chunk::SessionCloseAck => end = end.or(self.life.on_close_ack()),
+                Chunk::SessionCloseAck => received.end = received.end.or(self.life.on_close_ack()),
                 // A session that is closing hears nothing else.
                 _ if !self.is_open() => {}
-                Chunk::UserData(data) => {
-                    let sender = &self.sender;
-                    self.receiver.on_user_data(&data, |flow| sender.is_open(flow), events);
+                Chunk::PingReply(message) => {
+                    received.check = received.check.or(self.on_ping_reply(message));
                 }
-                Chunk::NextUserData(data) => self.receiver.on_next_user_data(&data, events),
-                Chunk::DataAck(ack) => self.sender.on_ack(&ack, arrival, &mut summary),
-                Chunk::EcnReport(report) => {
-                    summary.is_congested |= self.ecn.on_report(report.count)
-                }
-                Chunk::BufferProbe(probe) => {
-                    self.receiver.on_probe(probe.flow);
-                    self.receiver.ack_soon(now);
-                }
-                Chunk::FlowException(exception) => {
-                    if let Some(code) = self.sender.on_exception(exception) {
-                        events.flow(FlowEvent::Rejected { flow: exception.flow, code });
-                    }
-                }
-                Chunk::PingReply(message) => check = check.or(self.on_ping_reply(message)),
-                Chunk::Ping(message) => self.push_control(|out| {
-                    put_chunk(out, code::PING_REPLY, |out| out.extend_from_slice(message));
-                }),
                 Chunk::ForwardedHello(hello) => {
                     on_elsewhere(Elsewhere::Forwarded(ForwardRequest {
                         epd: hello.epd,
@@ -239,19 +224,60 @@ impl Session {
                     }));
                 }
                 Chunk::Fragment(piece) => on_elsewhere(Elsewhere::Piece(header.flags.mode, piece)),
-                _ => {}
+                chunk => self.on_chunk(arrival, &chunk, &mut summary, events),
             }
         }
         if summary.any_acks {
-            self.life.on_acknowledged();
-            self.mtu.on_progress();
-            self.ecn.on_acknowledged();
-            self.heed_delay(now, &mut summary);
-            let critical = self.time_critical(now, surroundings);
-            self.sender.finish_acks(now, summary, &self.clock, critical);
+            self.on_acknowledged(now, summary, surroundings);
         }
         self.receiver.on_packet_end(now);
-        Received { is_valid: true, end, check, time_critical: header.flags.time_critical }
+        received
+    }
+
+    /// What concerns flows and the path, and nobody but this session.
+    fn on_chunk(
+        &mut self,
+        arrival: Arrival,
+        chunk: &Chunk<'_>,
+        summary: &mut AckSummary,
+        events: &mut EventSink<'_>,
+    ) {
+        match chunk {
+            Chunk::UserData(data) => {
+                let sender = &self.sender;
+                self.receiver.on_user_data(data, |flow| sender.is_open(flow), events);
+            }
+            Chunk::NextUserData(data) => self.receiver.on_next_user_data(data, events),
+            Chunk::DataAck(ack) => self.sender.on_ack(ack, arrival, summary),
+            Chunk::EcnReport(report) => summary.is_congested |= self.ecn.on_report(report.count),
+            Chunk::BufferProbe(probe) => {
+                self.receiver.on_probe(probe.flow);
+                self.receiver.ack_soon(arrival.now);
+            }
+            Chunk::FlowException(exception) => {
+                if let Some(code) = self.sender.on_exception(*exception) {
+                    events.flow(FlowEvent::Rejected { flow: exception.flow, code });
+                }
+            }
+            Chunk::Ping(message) => self.push_control(|out| {
+                put_chunk(out, code::PING_REPLY, |out| out.extend_from_slice(message));
+            }),
+            _ => {}
+        }
+    }
+
+    fn on_acknowledged(
+        &mut self,
+        now: Instant,
+        mut summary: AckSummary,
+        surroundings: Surroundings,
+    ) {
+        self.life.on_acknowledged();
+        self.mtu.on_progress();
+        self.ecn.on_acknowledged();
+        self.heed_delay(now, &mut summary);
+        let critical = self.time_critical(now, surroundings);
+        self.sender.finish_acks(now, summary, &self.clock, critical);
     }
 
     /// Ours or not is seen later; an answer to a size probe is dealt with at once.
@@ -499,11 +525,6 @@ pub(crate) struct Received {
     pub is_valid: bool,
     /// A Ping Reply that may be the answer to a mobility check.
     pub check: Option<CheckMessage>,
-    pub end: Option<life::Ending>,
+    pub end: Option<Ending>,
     pub time_critical: bool,
 }
-
-pub(crate) use life::Ending;
-
-/// Longest metadata a flow of ours may have: it must leave room for data in any packet.
-pub(crate) const MAX_METADATA: usize = 512;

@@ -59,6 +59,9 @@ impl Group {
     pub const STRONGEST_FIRST: [Self; 4] =
         [Self::Modp4096, Self::Modp2048, Self::Modp1536, Self::Modp1024];
 
+    /// What Adobe's servers and all clones name, in their order.
+    pub(crate) const ADOBE: [Self; 3] = [Self::Modp1024, Self::Modp1536, Self::Modp2048];
+
     /// IANA's number of the group.
     pub fn number(self) -> u64 {
         match self {

@@ -80,7 +80,7 @@ impl Identity {
     /// A server with a fresh key for each session, in the 77-byte shape of Adobe's servers,
     /// which librtmfp reads by size. The same `randomness` gives the same fingerprint.
     pub fn server(randomness: &[u8; 64]) -> Self {
-        let groups = ADOBE_GROUPS.to_vec();
+        let groups = Group::ADOBE.to_vec();
         Self::new(None, true, Keys::Ephemeral { groups, randomness: randomness.to_vec() })
     }
 
@@ -104,9 +104,6 @@ impl Identity {
         self.static_keys.iter().find(|pair| pair.group() == group)
     }
 }
-
-/// What Adobe's servers and all clones name, in their order.
-const ADOBE_GROUPS: [Group; 3] = [Group::Modp1024, Group::Modp1536, Group::Modp2048];
 
 fn put_static_key(out: &mut Vec<u8>, pair: &KeyPair) {
     let mut value = Vec::new();

@@ -32,7 +32,6 @@ pub enum IdentityError {
 
 /// Flash Player knows group 2 alone; who can do better gets 14.
 const STATIC_GROUPS: [Group; 2] = [Group::Modp1024, Group::Modp2048];
-const ADOBE_GROUPS: [Group; 3] = [Group::Modp1024, Group::Modp1536, Group::Modp2048];
 const RANDOMNESS: usize = 64;
 
 /// The identity of the configured file, made on first use; or a new one for this run.
@@ -78,7 +77,7 @@ fn new_keys(config: &ServerConfig) -> Keys {
 
 fn groups(config: &ServerConfig) -> Vec<Group> {
     if config.groups.is_empty() {
-        return ADOBE_GROUPS.to_vec();
+        return Group::ADOBE.to_vec();
     }
     config.groups.iter().map(|group| group.0).collect()
 }

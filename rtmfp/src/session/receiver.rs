@@ -9,6 +9,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
+    MAX_METADATA,
     packet::PacketBuilder,
     recv_flow::{AckDue, ReceiveLimits, ReceiveOrder, RecvFlow},
 };
@@ -32,8 +33,6 @@ const MIN_RUNS_A_FLOW: usize = 8;
 /// When a packet cannot hold all acknowledgements that are owed, the rest waits a little: whoever
 /// asks for many must not get a packet full for each question.
 const NEXT_ACKS: Duration = Duration::from_millis(5);
-/// RFC 7016 §2.3.11.1.1: metadata longer than this gets its flow rejected.
-const MAX_METADATA: usize = 512;
 
 /// The receiving half of a session.
 #[derive(Debug)]
