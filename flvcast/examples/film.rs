@@ -10,6 +10,7 @@ use std::{
     error::Error,
     fs::File,
     io::Write,
+    process::ExitCode,
     time::{Duration, Instant},
 };
 
@@ -20,19 +21,30 @@ use rtmfp::{
     rtmp::{Message, MessageType},
 };
 
-fn main() -> Result<(), Box<dyn Error>> {
-    env_logger::init();
+fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("film: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [what, url, name, file, peer @ ..] = &arguments[..] else {
         return Err("see the top of film.rs".into());
     };
+    let film = if what == "play" { Vec::new() } else { std::fs::read(file)? };
     let client = Client::connect(url)?;
     println!("{}", client.peer_id());
     match what.as_str() {
         "publish" => {
             let stream = client.publish(name)?;
             await_status(&client, "NetStream.Publish.Start")?;
-            send_film(&client, file, &mut vec![stream], name)?;
+            send_film(&client, &film, vec![stream], name)?;
             // The end must not overtake what is still on its way.
             while client.with(move |_, endpoint, net| net.buffered(endpoint, stream))? > 0 {
                 std::thread::sleep(Duration::from_millis(50));
@@ -40,7 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             client.close_stream(stream);
             Ok(())
         }
-        "offer" => send_film(&client, file, &mut Vec::new(), name),
+        "offer" => send_film(&client, &film, Vec::new(), name),
         "play" => play(&client, name, file, peer.first()),
         other => Err(format!("'{other}' is neither publish, offer nor play").into()),
     }
@@ -65,21 +77,21 @@ fn await_status(client: &Client, wanted: &str) -> Result<(), Box<dyn Error>> {
 /// Sends the film in its own time to all who have it; peers may ask for it meanwhile.
 fn send_film(
     client: &Client,
-    file: &str,
-    readers: &mut Vec<StreamId>,
+    film: &[u8],
+    mut readers: Vec<StreamId>,
     name: &str,
 ) -> Result<(), Box<dyn Error>> {
     let mut demuxer = Demuxer::default();
-    demuxer.push(&std::fs::read(file)?);
+    demuxer.push(film);
     while readers.is_empty() {
-        look_around(client, readers, name, Duration::from_secs(1))?;
+        look_around(client, &mut readers, name, Duration::from_secs(1))?;
     }
     let begin = Instant::now();
     let mut sent = 0;
     while let Some(tag) = demuxer.next_tag()? {
         let due = begin + Duration::from_millis(tag.timestamp.into());
-        look_around(client, readers, name, due.saturating_duration_since(Instant::now()))?;
-        for reader in readers.iter() {
+        look_around(client, &mut readers, name, due.saturating_duration_since(Instant::now()))?;
+        for reader in &readers {
             let message = Message {
                 kind: MessageType(tag.kind as u8),
                 timestamp: tag.timestamp,
@@ -110,6 +122,7 @@ fn look_around(
                 readers.push(stream);
             }
             NetEvent::Requested { stream, .. } => client.close_stream(stream),
+            NetEvent::Closed => return Err("the connection was closed".into()),
             NetEvent::Stream { stream, event: StreamEvent::Ended } => {
                 readers.retain(|reader| *reader != stream);
             }
@@ -136,6 +149,10 @@ fn play(
         match event {
             NetEvent::Stream { event: StreamEvent::Message(message), .. } => {
                 let Some(kind) = TagKind::from_code(message.kind.0) else { continue };
+                // A word of the server to Flash's scripts, not of the film.
+                if message.payload.starts_with(b"\x02\x00\x11|RtmpSampleAccess") {
+                    continue;
+                }
                 let tag = Tag { kind, timestamp: message.timestamp, payload: message.payload };
                 bytes.clear();
                 put_tag(&mut bytes, &tag);
@@ -144,13 +161,22 @@ fn play(
             }
             NetEvent::Stream { event: StreamEvent::Status { code, .. }, .. } => {
                 println!("{code}");
-                if code == "NetStream.Play.UnpublishNotify" {
-                    break;
+                match code.as_str() {
+                    "NetStream.Play.UnpublishNotify" => {
+                        println!("received {tags} tags");
+                        return Ok(());
+                    }
+                    code if code.contains("Fail") => break,
+                    _ => {}
                 }
             }
             NetEvent::Stream { event: StreamEvent::Ended, .. } | NetEvent::Closed => break,
             _ => {}
         }
+    }
+    // A peer that offers a film just goes when it is over.
+    if tags == 0 || peer.is_none() {
+        return Err(format!("the stream broke off after {tags} tags").into());
     }
     println!("received {tags} tags");
     Ok(())

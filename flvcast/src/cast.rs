@@ -79,7 +79,10 @@ pub(crate) fn wait_for_server(
             }
         }
     }
-    Ok(())
+    match stop.has_run_out() {
+        true => Err(Error::Server(server.to_owned(), "nobody answered in the time given".into())),
+        false => Ok(()),
+    }
 }
 
 fn feed(peer: &Peer, tags: &std::sync::mpsc::Receiver<Paced>, stop: &Stop) -> Result<(), Error> {

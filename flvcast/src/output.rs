@@ -13,6 +13,17 @@ use crate::{Error, flv::Tag, recorder::Recorder};
 /// Tags that may wait for a slow disk; some minutes of them.
 const QUEUE: usize = 16_384;
 
+/// What becomes of a tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// It will be written.
+    Soon,
+    /// Writing cannot keep up with the stream.
+    TooSlow,
+    /// Writing has ended: [`Output::finish`] says why, if that is an error.
+    Over,
+}
+
 /// A running writer.
 #[derive(Debug)]
 pub struct Output {
@@ -29,11 +40,12 @@ impl Output {
         Ok(Self { tags, thread })
     }
 
-    /// Hands over a tag. False when writing has failed or cannot keep up: see [`Output::finish`].
-    pub fn write(&self, tag: &Tag) -> bool {
+    /// Hands over a tag.
+    pub fn write(&self, tag: &Tag) -> Written {
         match self.tags.try_send(tag.clone()) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
+            Ok(()) => Written::Soon,
+            Err(TrySendError::Full(_)) => Written::TooSlow,
+            Err(TrySendError::Disconnected(_)) => Written::Over,
         }
     }
 

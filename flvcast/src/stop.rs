@@ -18,8 +18,9 @@ pub struct Stop {
 impl Stop {
     /// Set by Ctrl-C and termination, and after `limit`.
     pub fn on_signals(limit: Option<Duration>) -> Self {
-        let stop =
-            Self { is_set: Arc::default(), deadline: limit.map(|limit| Instant::now() + limit) };
+        // What is too far off to be counted is never.
+        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let stop = Self { is_set: Arc::default(), deadline };
         let flag = stop.is_set.clone();
         if let Err(error) = ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed)) {
             log::warn!("Ctrl-C will not stop cleanly: {error}");
@@ -29,8 +30,12 @@ impl Stop {
 
     /// Whether it is time to stop.
     pub fn is_set(&self) -> bool {
-        self.is_set.load(Ordering::Relaxed)
-            || self.deadline.is_some_and(|deadline| deadline <= Instant::now())
+        self.is_set.load(Ordering::Relaxed) || self.has_run_out()
+    }
+
+    /// Whether the time limit is over.
+    pub fn has_run_out(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= Instant::now())
     }
 
     /// Stops all.

@@ -15,7 +15,7 @@ use crate::{
     cast::wait_for_server,
     flv::Tag,
     hub::Hub,
-    output::Output,
+    output::{Output, Written},
     peer::{Peer, PeerConfig, PeerEvent, PeerStats},
     stop::Stop,
     web::{self, Figures, ViewerFigures},
@@ -98,11 +98,11 @@ impl Show {
         let mut progress_at = Instant::now() + FIRST_PROGRESS;
         while !stop.is_set() {
             match events.recv_timeout(TICK) {
-                Ok(PeerEvent::Tag(tag)) => {
-                    if !self.take(&tag) {
-                        return End::OutputFailed;
-                    }
-                }
+                Ok(PeerEvent::Tag(tag)) => match self.take(&tag) {
+                    Written::Soon => {}
+                    Written::TooSlow => return End::OutputFailed,
+                    Written::Over => return End::Done,
+                },
                 Ok(PeerEvent::Found) => self.has_found = true,
                 Ok(PeerEvent::Ended) => {
                     eprintln!("the broadcast has ended");
@@ -120,10 +120,10 @@ impl Show {
         End::Done
     }
 
-    fn take(&mut self, tag: &Tag) -> bool {
+    fn take(&mut self, tag: &Tag) -> Written {
         self.has_tags |= tag.is_media();
         self.hub.push(tag);
-        self.output.as_ref().is_none_or(|output| output.write(tag))
+        self.output.as_ref().map_or(Written::Soon, |output| output.write(tag))
     }
 
     fn report(&self, channel: &str, stats: &PeerStats) {

@@ -26,12 +26,17 @@ pub struct Captured {
 /// All UDP datagrams of a pcap file (Ethernet, loopback or raw IP; either byte order); what is no
 /// UDP is passed over, and a file that is no pcap has none.
 pub fn read_pcap(bytes: &[u8]) -> Vec<Captured> {
+    read_pcap_counting(bytes).0
+}
+
+/// The same, and how many packets are there in part only.
+pub fn read_pcap_counting(bytes: &[u8]) -> (Vec<Captured>, usize) {
     let mut reader = Reader::new(bytes);
-    let Ok(header) = reader.array::<24>() else { return Vec::new() };
+    let Ok(header) = reader.array::<24>() else { return (Vec::new(), 0) };
     let is_little = match header[..4] {
         [0xd4, 0xc3, 0xb2, 0xa1] | [0x4d, 0x3c, 0xb2, 0xa1] => true,
         [0xa1, 0xb2, 0xc3, 0xd4] | [0xa1, 0xb2, 0x3c, 0x4d] => false,
-        _ => return Vec::new(),
+        _ => return (Vec::new(), 0),
     };
     let number = |bytes: [u8; 4]| {
         if is_little { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) }
@@ -39,17 +44,21 @@ pub fn read_pcap(bytes: &[u8]) -> Vec<Captured> {
     let link = number([header[20], header[21], header[22], header[23]]);
     // Fractions of a second are nanoseconds in files with these marks, else microseconds.
     let has_nanoseconds = matches!(header[..4], [0x4d, ..] | [.., 0x4d]);
-    let mut datagrams = Vec::new();
+    let (mut datagrams, mut cut) = (Vec::new(), 0);
     let mut began = None;
     while let Ok(record) = reader.array::<16>() {
         let word = |at: usize| number([record[at], record[at + 1], record[at + 2], record[at + 3]]);
         let fraction = u64::from(word(4)) * if has_nanoseconds { 1 } else { 1000 };
         let time = Duration::from_secs(word(0).into()) + Duration::from_nanos(fraction);
         let at = time.saturating_sub(*began.get_or_insert(time));
-        let Ok(frame) = reader.bytes(word(8) as usize) else { break };
+        let Ok(frame) = reader.bytes(word(8) as usize) else {
+            cut += 1;
+            break;
+        };
+        cut += usize::from(word(12) > word(8));
         datagrams.extend(read_frame(at, link, frame));
     }
-    datagrams
+    (datagrams, cut)
 }
 
 fn read_frame(at: Duration, link: u32, frame: &[u8]) -> Option<Captured> {
@@ -168,7 +177,7 @@ impl CaptureKey {
     fn fits(&self, size: usize) -> bool {
         const SESSION_ID: usize = 4;
         const BLOCK: usize = 16;
-        size.checked_sub(SESSION_ID + self.hmac_length)
+        size.checked_sub(SESSION_ID.saturating_add(self.hmac_length))
             .is_some_and(|sealed| sealed > 0 && sealed.is_multiple_of(BLOCK))
     }
 }

@@ -12,7 +12,7 @@ use std::{
 use clap::{Parser, Subcommand};
 use interop::{
     bench::{self, Bench},
-    capture::{read_keys, read_pcap},
+    capture::{read_keys, read_pcap_counting},
     decode::{Decoder, Summary},
     judge::{self, Case, Context, Exceptions, Failure, Level, Reception, Report, Verdict},
 };
@@ -144,15 +144,20 @@ fn run(arguments: &RunArguments) -> Result<ExitCode, AnyError> {
     }
     context.calibrate().map_err(|failure| nobody(&context, failure))?;
     let mut report = judge::run(&cases, &context, |outcome| {
-        println!("{outcome}");
+        say(&outcome);
         if let (Verdict::Fail, Some(why)) = (outcome.result, exceptions.reason(outcome.id)) {
-            println!("      known:    {why}");
+            say(&format_args!("      known:    {why}"));
         }
     });
     report.apply(&exceptions);
-    write_reports(arguments, &report)?;
     sum_up(&report, &exceptions);
+    write_reports(arguments, &report)?;
     Ok(if report.unexpected() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A line of output. Whoever has read enough does not end the work.
+fn say(line: &dyn std::fmt::Display) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
 /// There is nothing to judge.
@@ -172,17 +177,17 @@ fn nobody(context: &Context, failure: Failure) -> AnyError {
 
 fn sum_up(report: &Report, exceptions: &Exceptions) {
     let failed = report.count(Verdict::Fail);
-    println!(
+    say(&format_args!(
         "{} passed, {failed} failed ({} of them known), {} not applicable",
         report.count(Verdict::Pass),
         failed - report.unexpected(),
         report.count(Verdict::NotApplicable)
-    );
+    ));
     let passes = |id: &&str| {
         report.outcomes.iter().any(|outcome| outcome.id == *id && outcome.result == Verdict::Pass)
     };
     for id in exceptions.ids().filter(passes) {
-        println!("{id} passes now: the exceptions need not name it");
+        say(&format_args!("{id} passes now: the exceptions need not name it"));
     }
 }
 
@@ -212,7 +217,7 @@ fn under_test(arguments: &RunArguments) -> Result<(Vec<Case>, Context), AnyError
         });
     }
     let url = format!("rtmfp://{target}");
-    println!("waiting for clients at {url}");
+    say(&format_args!("waiting for clients at {url}"));
     let reception = Some(Arc::new(reception));
     let round_trip = Duration::ZERO;
     Ok((cases, Context { target, url, reception, patience, silence, round_trip }))
@@ -224,10 +229,11 @@ fn list() {
         ("clients", judge::for_clients()),
         ("members of groups", judge::for_members()),
     ] {
-        println!("For {whom}:");
+        say(&format_args!("For {whom}:"));
         for case in cases {
             let level = format!("{:?}", case.level).to_lowercase();
-            println!("  {:36} {:16} {level:8} {}", case.id, case.section, case.title);
+            let Case { id, section, title, .. } = case;
+            say(&format_args!("  {id:36} {section:16} {level:8} {title}"));
         }
     }
 }
@@ -248,7 +254,7 @@ fn decode(arguments: &DecodeArguments) -> Result<ExitCode, AnyError> {
         )
         .into());
     }
-    let captured = read_pcap(&bytes);
+    let (captured, cut) = read_pcap_counting(&bytes);
     if captured.is_empty() {
         let hint = "a pcap file (not pcapng) with UDP in it is needed; tcpdump -w makes one";
         return Err(format!("{} holds no datagrams: {hint}", path.display()).into());
@@ -271,21 +277,24 @@ fn decode(arguments: &DecodeArguments) -> Result<ExitCode, AnyError> {
         "{} datagrams, {} opened, {} chunks malformed",
         summary.datagrams, summary.opened, summary.malformed
     );
+    if cut > 0 {
+        eprintln!("{cut} more were not captured whole (tcpdump -s 0 does)");
+    }
     Ok(ExitCode::SUCCESS)
 }
 
 fn write_reports(arguments: &RunArguments, report: &Report) -> Result<(), AnyError> {
-    if let Some(path) = &arguments.json {
-        write(path, &report.to_json())?;
-    }
-    if let Some(path) = &arguments.junit {
-        write(path, &report.to_junit())?;
-    }
-    Ok(())
+    let json = arguments.json.as_ref().map(|path| write(path, &report.to_json()));
+    let junit = arguments.junit.as_ref().map(|path| write(path, &report.to_junit()));
+    json.into_iter().chain(junit).collect()
 }
 
 fn seconds(number: f64) -> Result<Duration, AnyError> {
-    Duration::try_from_secs_f64(number).map_err(|_| format!("{number} is no length of time").into())
+    const DAY: Duration = Duration::from_secs(86_400);
+    Duration::try_from_secs_f64(number)
+        .ok()
+        .filter(|time| *time <= DAY)
+        .ok_or_else(|| format!("{number} is no number of seconds up to a day").into())
 }
 
 /// The address of a name at which somebody answers; the first if nobody does.

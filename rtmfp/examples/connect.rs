@@ -25,6 +25,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     message.payload.len()
                 );
             }
+            NetEvent::Stream { event: StreamEvent::Status { code, .. }, .. }
+                if code.contains("Fail") =>
+            {
+                return Err(code.into());
+            }
+            NetEvent::Closed => return Err("the connection was closed".into()),
             other => println!("{other:?}"),
         }
     }

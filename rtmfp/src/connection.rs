@@ -82,6 +82,11 @@ impl Connection {
             .is_some_and(|mut view| view.send(now, control, message, None).is_ok())
     }
 
+    /// Whether only a server with one fingerprint will do.
+    pub fn is_pinned(&self) -> bool {
+        self.url.pinned().is_some()
+    }
+
     /// Whether the session is the one to the server, open or being opened.
     pub fn is_with(&self, session: SessionId) -> bool {
         self.state.session() == Some(session)
@@ -131,8 +136,7 @@ impl Connection {
     ) -> Option<ConnectionEvent> {
         match (event, self.state) {
             (Event::SessionOpened { session, .. }, State::Opening(ours)) if *session == ours => {
-                self.connect(now, endpoint, ours);
-                None
+                self.connect(now, endpoint, ours)
             }
             (Event::SessionOpened { session, .. }, _) => {
                 self.keep_peer_alive(now, endpoint, *session);
@@ -155,8 +159,17 @@ impl Connection {
         }
     }
 
-    fn connect(&mut self, now: Instant, endpoint: &mut Endpoint, session: SessionId) {
-        let Some(mut view) = endpoint.session(session) else { return };
+    fn connect(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        session: SessionId,
+    ) -> Option<ConnectionEvent> {
+        let mut view = endpoint.session(session)?;
+        if self.is_pinned() && !view.has_static_keys() {
+            let why = "its fingerprint proves nothing without static keys (rtmfpd --static-keys)";
+            return Some(self.give_up(now, endpoint, why));
+        }
         let options = FlowOptions { priority: Priority::High, time_critical: false };
         let control = view.open_flow(&FlowMetadata::CONTROL.encode(), None, options);
         let mut command = Command::new("connect", 1.0, self.arguments.clone());
@@ -164,6 +177,7 @@ impl Connection {
         let _ = view.send(now, control, command.encode(), None);
         let until = now + PATIENCE;
         self.state = State::Connecting { session, control, server_control: None, until };
+        None
     }
 
     /// When [`Self::handle_timeout`] has something to do.

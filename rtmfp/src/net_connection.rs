@@ -378,7 +378,12 @@ impl NetConnection {
             ConnectionEvent::Connected => self.events.push_back(NetEvent::Connected),
             ConnectionEvent::Rejected(why) => self.events.push_back(NetEvent::Failed(why)),
             ConnectionEvent::Unreachable => {
-                self.events.push_back(NetEvent::Failed("nobody answered".into()));
+                let why = if self.connection.is_pinned() {
+                    "nobody with that fingerprint answered"
+                } else {
+                    "nobody answered"
+                };
+                self.events.push_back(NetEvent::Failed(why.into()));
             }
             ConnectionEvent::Closed(_) => {
                 self.streams.retain(|_, stream| !matches!(stream.role, Role::Server { .. }));

@@ -32,7 +32,8 @@ struct Arguments {
     /// Name that clients may ask for instead of a URI
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
-    /// Diffie-Hellman group for ephemeral keys: 2, 5, 14 or 16; may be repeated [default: 2 5 14]
+    /// Diffie-Hellman group of our keys: 2, 5, 14 or 16; may be repeated [default: 2 5 14, or 2 14
+    /// if static]
     #[arg(long = "group", value_name = "NUMBER")]
     groups: Vec<GroupNumber>,
     /// Relay what clients publish to those who play it; without this the server only introduces

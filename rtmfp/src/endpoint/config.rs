@@ -103,20 +103,24 @@ impl ProtectionRules {
     }
 }
 
-/// `app/instance` of `rtmfp://host/app/instance`; librtmfp sends the bare path.
+/// `/app/instance` of `rtmfp://host/app/instance`; librtmfp sends the bare path.
 fn path_of(uri: &[u8]) -> &[u8] {
     let after_host = uri.windows(3).position(|three| three == b"://").map(|at| &uri[at + 3..]);
-    let path = match after_host {
+    match after_host {
         Some(rest) => rest.iter().position(|byte| *byte == b'/').map_or(&[][..], |at| &rest[at..]),
         None => uri,
-    };
-    path.strip_prefix(b"/").unwrap_or(path)
+    }
 }
 
-/// Whether `path` is `prefix` or below it.
+/// Whether `path` is `prefix` or below it, however many slashes are between its parts.
 fn is_within(path: &[u8], prefix: &[u8]) -> bool {
-    path.strip_prefix(prefix)
-        .is_some_and(|rest| matches!(rest.first(), None | Some(b'/' | b'?' | b'#')))
+    let mut parts = parts_of(path);
+    parts_of(prefix).all(|part| parts.next() == Some(part))
+}
+
+fn parts_of(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let end = path.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(path.len());
+    path[..end].split(|byte| *byte == b'/').filter(|part| !part.is_empty())
 }
 
 /// Simple passwords on keying messages, RFC 7425 §4.3.5.1.1.
@@ -153,6 +157,8 @@ mod tests {
             (0, Some(&b"rtmfp://h:1/secure"[..]), Protection::Require),
             (0, Some(b"rtmfp://h/secure/room"), Protection::Require),
             (0, Some(b"secure"), Protection::Require),
+            (0, Some(b"rtmfp://h//secure/"), Protection::Require),
+            (0, Some(b"/secure?a#b"), Protection::Require),
             (0, Some(b"rtmfp://secure"), Protection::Off),
             (0, Some(b"rtmfp://h/secured"), Protection::Off),
             (0, None, Protection::Off),

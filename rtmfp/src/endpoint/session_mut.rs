@@ -42,6 +42,12 @@ impl<'a> SessionMut<'a> {
         self.session().far.peer_id()
     }
 
+    /// Whether the far end has proved with static keys that its fingerprint is its own; without
+    /// them, whoever has seen a certificate can show it.
+    pub fn has_static_keys(&mut self) -> bool {
+        self.session().far.is_static()
+    }
+
     /// Whose password signed the far end's keying, if [`crate::Passwords`] knows it.
     pub fn signer(&mut self) -> Option<&[u8]> {
         self.session().signer.as_deref()

@@ -28,7 +28,7 @@ const MAX_GROUPS: usize = 64;
 /// RTMP flows that one client may have open.
 const MAX_FLOWS: usize = 256;
 /// Streams that one client may publish or play.
-const MAX_STREAMS: usize = 64;
+pub(super) const MAX_STREAMS: usize = 64;
 /// Addresses taken from setPeerInfo: with the observed one, a redirect stays small.
 const MAX_ADDRESSES: usize = 16;
 /// Answers that a client has not acknowledged; who lets more pile up takes none.
@@ -265,11 +265,13 @@ impl Client {
         rules: &ProtectionRules,
     ) -> Outcome {
         const MAX_APP: usize = 256;
-        if !is_protected_enough(view, command, rules) {
+        let text = |name| command.object.member(name).and_then(Value::as_str).unwrap_or("");
+        let app = text("app");
+        // What a client says of its URL and what it enters are not bound to agree.
+        if ![text("tcUrl"), app].iter().all(|path| is_protected_enough(view, path, rules)) {
             self.say(now, view, 0, &replies::rejected(command));
             return Outcome::default();
         }
-        let app = command.object.member("app").and_then(Value::as_str).unwrap_or("");
         self.app = app.trim_matches('/').chars().take(MAX_APP).collect();
         let has_connected = !std::mem::replace(&mut self.is_connected, true);
         if has_connected {
@@ -417,12 +419,7 @@ impl StreamRequest {
 }
 
 /// Whether the session's packets carry what the path asked for requires.
-fn is_protected_enough(
-    view: &mut SessionMut<'_>,
-    command: &Command,
-    rules: &ProtectionRules,
-) -> bool {
-    let uri = command.object.member("tcUrl").and_then(Value::as_str).unwrap_or("");
+fn is_protected_enough(view: &mut SessionMut<'_>, uri: &str, rules: &ProtectionRules) -> bool {
     let policy = rules.policy(view.path().socket, Some(uri.as_bytes()));
     let has = view.protection();
     let is_met = |wanted, is_there: bool| wanted != Protection::Require || is_there;

@@ -42,8 +42,8 @@ pub struct ServerConfig {
     pub static_keys: bool,
     /// A name that clients may ask for instead of a URI.
     pub hostname: Option<String>,
-    /// Diffie-Hellman groups for ephemeral keys, in the order offered; empty means 2, 5 and 14
-    /// as Adobe's servers.
+    /// Diffie-Hellman groups of our keys, in the order offered; empty means 2, 5 and 14 as Adobe's
+    /// servers, or 2 and 14 if keys are static.
     pub groups: Vec<GroupNumber>,
     /// HMACs on packets.
     pub hmac: Option<Want>,

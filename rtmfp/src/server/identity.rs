@@ -28,6 +28,12 @@ pub enum IdentityError {
     /// It holds a fingerprint that others can copy.
     #[error("{0} holds no static keys; move it away and a new one is made with --static-keys")]
     NotStatic(PathBuf),
+    /// Its static keys are of other groups than those asked for.
+    #[error(
+        "{0} holds static keys of other groups; leave --group out, or move it away and a new one is \
+         made, with another fingerprint"
+    )]
+    OtherGroups(PathBuf),
 }
 
 /// Flash Player knows group 2 alone; who can do better gets 14.
@@ -52,6 +58,9 @@ fn kept_keys(path: &Path, config: &ServerConfig) -> Result<Keys, IdentityError> 
                 Keys::Ephemeral { .. } if config.static_keys => {
                     Err(IdentityError::NotStatic(path.into()))
                 }
+                Keys::Static(pairs) if !are_of_groups(&pairs, config) => {
+                    Err(IdentityError::OtherGroups(path.into()))
+                }
                 keys => Ok(keys),
             }
         }
@@ -67,12 +76,20 @@ fn kept_keys(path: &Path, config: &ServerConfig) -> Result<Keys, IdentityError> 
 fn new_keys(config: &ServerConfig) -> Keys {
     let mut rng = rand::rng();
     if config.static_keys {
-        let pairs = STATIC_GROUPS.map(|group| KeyPair::generate(group, &mut rng));
-        return Keys::Static(pairs.to_vec());
+        let groups = if config.groups.is_empty() { STATIC_GROUPS.to_vec() } else { groups(config) };
+        let pair = |group| KeyPair::generate(group, &mut rng);
+        return Keys::Static(groups.into_iter().map(pair).collect());
     }
     let mut randomness = vec![0; RANDOMNESS];
     rng.fill_bytes(&mut randomness);
     Keys::Ephemeral { groups: groups(config), randomness }
+}
+
+/// Whether keys are of the groups asked for, if any are.
+fn are_of_groups(pairs: &[KeyPair], config: &ServerConfig) -> bool {
+    let wanted = groups(config);
+    config.groups.is_empty()
+        || pairs.len() == wanted.len() && pairs.iter().all(|pair| wanted.contains(&pair.group()))
 }
 
 fn groups(config: &ServerConfig) -> Vec<Group> {

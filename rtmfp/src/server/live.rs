@@ -6,7 +6,7 @@ use super::{
     Server,
     client::StreamRequest,
     replies,
-    streams::{Name, StreamEnd},
+    streams::{Name, Refused, StreamEnd},
 };
 use crate::{
     Endpoint, SessionId,
@@ -41,12 +41,19 @@ impl Server {
     }
 
     fn publish(&mut self, now: Instant, endpoint: &mut Endpoint, end: StreamEnd, name: Name) {
+        self.leave_stream(now, endpoint, end);
         let Some(streams) = &mut self.streams else { return };
         let stream = name.stream.clone();
-        let Ok(players) = streams.publish(name, end) else {
-            let text = format!("{stream} is published by another client");
-            let refused = replies::failure("NetStream.Publish.BadName", &text);
-            return self.say(now, endpoint, end, &refused);
+        let players = match streams.publish(name, end) {
+            Ok(players) => players,
+            Err(why) => {
+                let text = match why {
+                    Refused::Taken => format!("{stream} is published by another client"),
+                    Refused::TooMany => "there are too many streams".to_owned(),
+                };
+                let refused = replies::failure("NetStream.Publish.BadName", &text);
+                return self.say(now, endpoint, end, &refused);
+            }
         };
         log::info!("{end:?} publishes {stream:?}, {} wait for it", players.len());
         let text = format!("{stream} is now published");
@@ -56,6 +63,7 @@ impl Server {
     }
 
     fn play(&mut self, now: Instant, endpoint: &mut Endpoint, end: StreamEnd, name: Name) {
+        self.leave_stream(now, endpoint, end);
         let Some(streams) = &mut self.streams else { return };
         let Ok(first) = streams.play(name, end) else {
             let refused = replies::failure("NetStream.Play.Failed", "too many streams");

@@ -25,6 +25,9 @@ pub enum ServerError {
         "cannot listen on {0}: {1}; choose another with --listen ADDR:PORT, or stop what uses it"
     )]
     Listen(SocketAddr, io::Error),
+    /// The configuration asks for more than there can be of this.
+    #[error("{0}: {1} at most")]
+    TooMuch(&'static str, usize),
     /// See there.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -81,6 +84,10 @@ impl RunningServer {
     }
 }
 
+/// Sockets have numbers of one byte.
+const MAX_LISTENERS: usize = 256;
+/// As of names in the DNS; it goes with the certificate in one datagram.
+const MAX_HOSTNAME: usize = 255;
 /// Of clients that send commands, no media.
 const COMMANDS: ReceiveLimits =
     ReceiveLimits { buffer: 128 << 10, message: 256 << 10, session: 1 << 20 };
@@ -89,6 +96,14 @@ const MEDIA: ReceiveLimits = ReceiveLimits { buffer: 1 << 20, message: 4 << 20, 
 
 /// Binds and runs a server.
 pub fn start(config: &ServerConfig) -> Result<RunningServer, ServerError> {
+    for (what, asked, most) in [
+        ("addresses to listen on", config.listen.len(), MAX_LISTENERS),
+        ("bytes of a hostname", config.hostname.as_ref().map_or(0, String::len), MAX_HOSTNAME),
+    ] {
+        if asked > most {
+            return Err(ServerError::TooMuch(what, most));
+        }
+    }
     let identity = identity::load_or_create(config)?;
     let fingerprint = identity.peer_id();
     let (wanted, is_strict) = config.bindings();

@@ -5,13 +5,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::client::MAX_STREAMS;
 use crate::{
     SessionId,
     rtmp::{Message, MessageType},
 };
 
 /// Names that may be published or waited for at a time; more are refused.
-const MAX_NAMES: usize = 4096;
+const MAX_NAMES: usize = 65_536;
 
 /// An application's stream.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -72,9 +73,14 @@ pub(super) struct Streams {
     ends: BTreeMap<StreamEnd, Name>,
 }
 
-/// Somebody publishes under the name already, or there are too many names.
+/// Why a client cannot have a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Refused;
+pub(super) enum Refused {
+    /// Somebody publishes under the name already.
+    Taken,
+    /// Of the client, or in all.
+    TooMany,
+}
 
 impl Streams {
     /// Begins to publish. The players that wait for it.
@@ -87,7 +93,7 @@ impl Streams {
     /// Begins to play: what to send first if somebody publishes.
     pub fn play(&mut self, name: Name, end: StreamEnd) -> Result<Option<Vec<Message>>, Refused> {
         self.leave(end);
-        let live = self.by_name_mut(name.clone())?;
+        let live = self.by_name_mut(name.clone(), end)?;
         live.players.insert(end, Player::default());
         let first = live.publisher.map(|_| live.preamble.messages());
         self.ends.insert(end, name);
@@ -97,17 +103,18 @@ impl Streams {
     fn enter(&mut self, name: Name, end: StreamEnd) -> Result<&mut Live, Refused> {
         let taken = self.by_name.get(&name).and_then(|live| live.publisher);
         if taken.is_some_and(|publisher| publisher != end) {
-            return Err(Refused);
+            return Err(Refused::Taken);
         }
         self.leave(end);
-        self.by_name_mut(name.clone())?;
+        self.by_name_mut(name.clone(), end)?;
         self.ends.insert(end, name.clone());
-        self.by_name.get_mut(&name).ok_or(Refused)
+        self.by_name.get_mut(&name).ok_or(Refused::TooMany)
     }
 
-    fn by_name_mut(&mut self, name: Name) -> Result<&mut Live, Refused> {
-        if self.by_name.len() >= MAX_NAMES && !self.by_name.contains_key(&name) {
-            return Err(Refused);
+    fn by_name_mut(&mut self, name: Name, end: StreamEnd) -> Result<&mut Live, Refused> {
+        let is_full = self.by_name.len() >= MAX_NAMES && !self.by_name.contains_key(&name);
+        if is_full || self.of_client(end.session).len() >= MAX_STREAMS {
+            return Err(Refused::TooMany);
         }
         Ok(self.by_name.entry(name).or_default())
     }
@@ -236,12 +243,24 @@ mod tests {
         let mut streams = Streams::default();
         assert_eq!(streams.play(name(), end(2)), Ok(None));
         assert_eq!(streams.publish(name(), end(1)), Ok(vec![end(2)]));
-        assert_eq!(streams.publish(name(), end(3)), Err(Refused));
+        assert_eq!(streams.publish(name(), end(3)), Err(Refused::Taken));
         assert_eq!(streams.leave(end(1)), [end(2)]);
         assert_eq!(streams.publish(name(), end(3)), Ok(vec![end(2)]));
         streams.leave(end(3));
         streams.leave(end(2));
         assert!(streams.by_name.is_empty() && streams.ends.is_empty());
+    }
+
+    #[test]
+    fn nobody_has_more_than_a_share_of_streams() {
+        let mut streams = Streams::default();
+        let mine = |stream_id| StreamEnd { session: end(1).session, stream_id };
+        for stream_id in 0..MAX_STREAMS as u64 {
+            assert_eq!(streams.play(name(), mine(stream_id)), Ok(None));
+        }
+        assert_eq!(streams.play(name(), mine(999)), Err(Refused::TooMany));
+        assert_eq!(streams.play(name(), mine(0)), Ok(None), "in place of what it had");
+        assert_eq!(streams.publish(name(), end(2)).map(|players| players.len()), Ok(MAX_STREAMS));
     }
 
     #[test]
