@@ -10,6 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use crate::{
     Error,
     cast::wait_for_server,
@@ -21,6 +23,8 @@ use crate::{
     web::{self, Figures, ViewerFigures},
 };
 
+/// What of a channel's name cannot stand in a URL as it is.
+const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const TICK: Duration = Duration::from_millis(100);
 const PROGRESS: Duration = Duration::from_secs(10);
 /// Whoever waits for a broadcast wants to know soon that there is none.
@@ -62,7 +66,8 @@ pub fn watch(config: &WatchConfig, stop: &Stop) -> Result<(), Error> {
             ..Figures::default()
         };
         web::serve(listener, &config.channel, hub.clone(), Arc::new(figures))?;
-        eprintln!("page: http://{address}/   film: http://{address}/{}.flv", config.channel);
+        let film = utf8_percent_encode(&config.channel, NAME);
+        eprintln!("page: http://{address}/   film: http://{address}/{film}.flv");
     }
     // Nothing is made before there is somebody to watch it for.
     let output = config.out.as_deref().map(Output::start).transpose()?;
