@@ -1,8 +1,10 @@
 //! A socket that sends any packet, and reads those of session startup.
 
 use std::{
+    collections::BTreeSet,
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -17,6 +19,9 @@ use rtmfp::{
 };
 
 use super::{Context, Failure, failed};
+
+/// Ports of the system's choice that are looked at for one that no probe had.
+const MAX_REBINDS: usize = 100;
 
 /// A packet that came in, opened.
 #[derive(Debug, Clone)]
@@ -320,7 +325,22 @@ fn socket_towards(target: SocketAddr) -> io::Result<UdpSocket> {
     };
     let finder = UdpSocket::bind(any)?;
     finder.connect(target)?;
-    UdpSocket::bind(SocketAddr::new(finder.local_addr()?.ip(), 0))
+    let fresh = SocketAddr::new(finder.local_addr()?.ip(), 0);
+    let mut socket = UdpSocket::bind(fresh)?;
+    for _ in 0..MAX_REBINDS {
+        if has_not_been_used(socket.local_addr()?.port()) {
+            break;
+        }
+        socket = UdpSocket::bind(fresh)?;
+    }
+    Ok(socket)
+}
+
+/// The system gives out ports again, and a server that still has the session of a probe that
+/// vanished rightly refuses another one at its address (RFC 7016 §3.5.1.1.2).
+fn has_not_been_used(port: u16) -> bool {
+    static USED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    USED.lock().unwrap_or_else(PoisonError::into_inner).insert(port)
 }
 
 /// Appends a chunk with a payload of any bytes.
