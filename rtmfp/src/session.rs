@@ -1,5 +1,6 @@
 //! An open session: its path, its keys, its two directions and its end. RFC 7016 §3.5.
 
+mod birth;
 pub(crate) mod clock;
 pub(crate) mod congestion;
 mod delay;
@@ -19,6 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use birth::{Answered, Birth};
 pub(crate) use packet::DEFAULT_DATAGRAM;
 pub use recv_flow::{ReceiveLimits, ReceiveOrder};
 use send_flow::Arrival;
@@ -71,28 +73,6 @@ pub struct Liveness {
     pub keepalive: Duration,
     /// How long something may stay unanswered.
     pub give_up: Duration,
-}
-
-/// How a session came about, fixed at its birth.
-pub(crate) struct Birth {
-    pub far_id: u32,
-    /// The mode we send in.
-    pub mode: Mode,
-    pub path: Path,
-    pub far: Certificate,
-    pub keys: SessionKeys,
-    /// For answering a repeated IIKeying; responders only.
-    pub answered: Option<Answered>,
-    /// Whose password signed the far end's keying.
-    pub signer: Option<Vec<u8>>,
-}
-
-/// An IIKeying and our answer to it.
-#[derive(Debug)]
-pub(crate) struct Answered {
-    /// SHA-256 of the initiator's.
-    pub component: [u8; 32],
-    pub reply: Box<[u8]>,
 }
 
 /// What several sessions share while packets are handled.

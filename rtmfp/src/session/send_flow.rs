@@ -1,11 +1,16 @@
 //! One sending flow: its queue of fragments and what became of each. RFC 7016 §3.6.2.
 
+mod entry;
+
 use std::{
     collections::{BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
+
+pub(crate) use entry::Arrival;
+use entry::{Delivery, Entry, Flight};
 
 use super::ranges::RangeSet;
 use crate::wire::{
@@ -47,34 +52,6 @@ pub struct FlowOptions {
 /// Until when a message is worth sending; none means reliable.
 pub type Deadline = Option<Instant>;
 
-#[derive(Debug)]
-struct Entry {
-    data: Bytes,
-    fragment: FragmentControl,
-    deadline: Deadline,
-    abandoned: bool,
-    /// It counted as lost because others overtook it.
-    is_overtaken: bool,
-    delivery: Delivery,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Delivery {
-    /// Not sent yet, or lost.
-    Queued,
-    InFlight(Flight),
-    Acked,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Flight {
-    tsn: u64,
-    at: Instant,
-    naks: u8,
-    size: usize,
-    sent_abandoned: bool,
-}
-
 /// What a negative acknowledgement did to a fragment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NakOutcome {
@@ -111,26 +88,6 @@ pub(crate) struct Acked {
     pub max_tsn: u64,
     /// Something that counted as lost had only been overtaken.
     pub was_overtaken: bool,
-}
-
-/// When an acknowledgement came, and how long one takes.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Arrival {
-    pub now: Instant,
-    pub rtt: Duration,
-}
-
-impl Entry {
-    /// The acknowledgement is of an earlier transmission than the latest, if there was any.
-    fn was_acked_before_it_could(&self, arrival: Arrival) -> bool {
-        match self.delivery {
-            Delivery::InFlight(flight) => {
-                arrival.now.saturating_duration_since(flight.at) < arrival.rtt / 2
-            }
-            Delivery::Queued => true,
-            Delivery::Acked => false,
-        }
-    }
 }
 
 /// A flow that we send.
