@@ -319,18 +319,19 @@ impl Connection {
 
     /// The server is done with us.
     fn end(&mut self, now: Instant, endpoint: &mut Endpoint) -> ConnectionEvent {
-        if let Some(view) = self.state.session().and_then(|session| endpoint.session(session)) {
-            view.close(now);
-        }
-        self.state = State::Closed;
+        self.close_session(now, endpoint);
         ConnectionEvent::Closed(CloseReason::Far)
     }
 
-    fn give_up(&mut self, now: Instant, endpoint: &mut Endpoint, why: &str) -> ConnectionEvent {
+    fn close_session(&mut self, now: Instant, endpoint: &mut Endpoint) {
         if let Some(view) = self.state.session().and_then(|session| endpoint.session(session)) {
             view.close(now);
         }
         self.state = State::Closed;
+    }
+
+    fn give_up(&mut self, now: Instant, endpoint: &mut Endpoint, why: &str) -> ConnectionEvent {
+        self.close_session(now, endpoint);
         ConnectionEvent::Rejected(why.to_owned())
     }
 }
