@@ -78,7 +78,11 @@ impl FromStr for ServerUrl {
             None if fragment.is_empty() => None,
             None => return Err(error()),
         };
-        let rest = text.strip_prefix("rtmfp://").ok_or_else(error)?;
+        // RFC 3986 §3.1: schemes are the same in capitals.
+        let (scheme, rest) = text.split_once("://").ok_or_else(error)?;
+        if !scheme.eq_ignore_ascii_case("rtmfp") {
+            return Err(error());
+        }
         let (authority, app) = rest.split_once('/').unwrap_or((rest, ""));
         let (host, port) = match authority.strip_prefix('[') {
             Some(bracketed) => {
@@ -99,7 +103,7 @@ impl FromStr for ServerUrl {
             return Err(error());
         }
         Ok(Self {
-            text: text.to_owned(),
+            text: format!("rtmfp://{rest}"),
             host: host.to_owned(),
             port,
             app: app.trim_end_matches('/').to_owned(),
@@ -127,6 +131,7 @@ mod tests {
             ("rtmfp://127.0.0.1:1940/key/", "127.0.0.1", 1940, "key"),
             ("rtmfp://[::1]:1940/a/b", "::1", 1940, "a/b"),
             ("rtmfp://[::1]", "::1", 1935, ""),
+            ("RTMFP://Host/App", "Host", 1935, "App"),
         ] {
             let url: ServerUrl = text.parse().unwrap();
             assert_eq!((url.host(), url.port, url.app()), (host, port, app), "{text}");
