@@ -127,6 +127,21 @@ impl Connection {
         true
     }
 
+    /// Gives up a connection that is not open yet.
+    pub fn cancel(&mut self, now: Instant, endpoint: &mut Endpoint) {
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Opening(session) => {
+                endpoint.cancel_open(session);
+            }
+            State::Connecting { session, .. } => {
+                if let Some(view) = endpoint.session(session) {
+                    view.close(now);
+                }
+            }
+            State::Idle | State::Connected { .. } | State::Closed => {}
+        }
+    }
+
     /// Takes in an event; those of other sessions mean nothing to it.
     pub fn on_event(
         &mut self,

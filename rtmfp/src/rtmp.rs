@@ -1,4 +1,4 @@
-//! RTMP messages over flows: RFC 7425 §5.
+//! RTMP messages, over flows (RFC 7425 §5) and over TCP.
 
 pub mod amf0;
 pub mod amf3;
@@ -6,6 +6,7 @@ mod budget;
 mod command;
 mod flow_sync;
 mod message;
+pub mod tcp;
 mod value;
 
 pub use command::Command;

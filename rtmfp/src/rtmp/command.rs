@@ -39,14 +39,19 @@ impl Command {
         Ok(Self { name, transaction, object, arguments: values.collect() })
     }
 
-    /// A whole message of type 20.
-    pub fn encode(&self) -> Bytes {
+    /// A message of type 20.
+    pub fn to_message(&self) -> Message {
         let mut payload = Vec::new();
         amf0::encode(&mut payload, &Value::string(&self.name));
         amf0::encode(&mut payload, &Value::Number(self.transaction));
         amf0::encode(&mut payload, &self.object);
         self.arguments.iter().for_each(|argument| amf0::encode(&mut payload, argument));
-        Message::encode(MessageType::COMMAND_AMF0, 0, &payload)
+        Message { kind: MessageType::COMMAND_AMF0, timestamp: 0, payload: payload.into() }
+    }
+
+    /// As it travels over a flow.
+    pub fn encode(&self) -> Bytes {
+        self.to_message().to_bytes()
     }
 
     /// The `code` of a status or result.
