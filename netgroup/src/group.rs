@@ -101,6 +101,11 @@ pub enum GroupEvent {
         /// Its name.
         name: String,
     },
+    /// Somebody else publishes a stream of the name that we publish.
+    StreamContested {
+        /// Their publication.
+        key: StreamKey,
+    },
     /// Something of a stream.
     Stream {
         /// Which publication.
@@ -150,6 +155,8 @@ pub struct Group {
     heard: HeardList,
     streams: BTreeMap<StreamKey, Stream>,
     subscriptions: Vec<String>,
+    /// Publications of others under names that we publish, as they were told of.
+    contested: VecDeque<StreamKey>,
     actions: VecDeque<Action>,
     events: VecDeque<GroupEvent>,
     timers: Timers,
@@ -182,6 +189,7 @@ impl Group {
             heard: HeardList::new(own),
             streams: BTreeMap::new(),
             subscriptions: Vec::new(),
+            contested: VecDeque::new(),
             actions: VecDeque::new(),
             events: VecDeque::new(),
             timers: Timers {

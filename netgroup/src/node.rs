@@ -19,9 +19,9 @@ use crate::{
     wire::{StreamKey, signature},
 };
 
-/// A server that has not accepted us by then is not there.
+/// A server that has not accepted us by then is not there now.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// After losing the server, it is tried again this often; neighbours stay.
+/// It is tried again after this, for ever; neighbours stay.
 const RECONNECT: Duration = Duration::from_secs(5);
 /// A neighbour that takes our fragments more slowly than this much is sent no more for now.
 const MAX_UNSENT_MEDIA: usize = 8 << 20;
@@ -38,8 +38,12 @@ const MEMBER: u8 = 0x0b;
 pub enum NodeEvent {
     /// The server accepted us, and we joined.
     Connected,
-    /// The server never accepted us; says why.
-    Failed(String),
+    /// The server refuses us, in its own words. It is not tried again.
+    Refused(String),
+    /// No answer yet; the server is tried for ever. Said once.
+    NoAnswer,
+    /// There is a server, but not the one whose fingerprint was asked for: this is its own.
+    OtherServer(PeerId),
     /// The server is gone; it is tried again.
     ServerLost,
     /// Something happened in the group.
@@ -70,6 +74,9 @@ pub struct Node {
     /// The server's flow that names members.
     server_channel: Option<u64>,
     was_connected: bool,
+    has_complained: bool,
+    /// Asks whoever is there for its name, when the server that was pinned does not answer.
+    probe: Option<SessionId>,
     connect_by: Option<Instant>,
     reconnect_at: Option<Instant>,
     measure_at: Instant,
@@ -99,6 +106,8 @@ impl Node {
             connection,
             server_channel: None,
             was_connected: false,
+            has_complained: false,
+            probe: None,
             connect_by: None,
             reconnect_at: None,
             measure_at: now + MEASURE,
@@ -147,18 +156,17 @@ impl Node {
     /// Lets time pass.
     pub fn handle_timeout(&mut self, now: Instant, endpoint: &mut Endpoint) {
         if self.connect_by.is_some_and(|at| at <= now) {
-            self.connect_by = None;
-            if !self.was_connected {
-                self.events.push_back(NodeEvent::Failed("no answer".into()));
-            }
+            self.on_no_answer(now, endpoint);
         }
         if let Some(event) = self.connection.handle_timeout(now, endpoint) {
             self.on_connection(now, endpoint, event);
         }
         if self.reconnect_at.is_some_and(|at| at <= now) {
             self.reconnect_at = None;
+            self.connection.cancel(now, endpoint);
             self.connection =
                 Connection::new(self.url.clone(), self.servers.clone(), self.local.clone());
+            self.connect_by = Some(now + CONNECT_TIMEOUT);
             if !self.connection.open(now, endpoint) {
                 self.reconnect_at = Some(now + RECONNECT);
             }
@@ -169,6 +177,19 @@ impl Node {
         }
         self.group.handle_timeout(now);
         self.flush(now, endpoint);
+    }
+
+    fn on_no_answer(&mut self, now: Instant, endpoint: &mut Endpoint) {
+        self.connect_by = None;
+        self.reconnect_at = Some(now + RECONNECT);
+        if self.was_connected || std::mem::replace(&mut self.has_complained, true) {
+            return;
+        }
+        self.events.push_back(NodeEvent::NoAnswer);
+        if self.connection.is_pinned() {
+            let anybody = Discriminator::AncillaryData(self.url.to_string().into_bytes());
+            self.probe = endpoint.open(now, anybody, &self.servers).ok();
+        }
     }
 
     fn measure(&mut self, endpoint: &mut Endpoint) {
@@ -185,6 +206,13 @@ impl Node {
             self.on_connection(now, endpoint, event);
         }
         match event {
+            Event::SessionOpened { session, peer, .. } if self.probe == Some(session) => {
+                self.probe = None;
+                if let Some(view) = endpoint.session(session) {
+                    view.close(now);
+                }
+                self.events.push_back(NodeEvent::OtherServer(peer));
+            }
             Event::SessionOpened { session, peer, is_responder } => {
                 self.on_session(now, endpoint, session, peer, is_responder);
             }
@@ -212,16 +240,15 @@ impl Node {
     fn on_connection(&mut self, now: Instant, endpoint: &mut Endpoint, event: ConnectionEvent) {
         match event {
             ConnectionEvent::Connected => {
-                self.connect_by = None;
+                (self.connect_by, self.reconnect_at) = (None, None);
                 self.was_connected = true;
                 self.join_group(now, endpoint);
                 self.events.push_back(NodeEvent::Connected);
             }
             ConnectionEvent::Rejected(why) if !self.was_connected => {
-                self.connect_by = None;
-                self.events.push_back(NodeEvent::Failed(why));
+                (self.connect_by, self.reconnect_at) = (None, None);
+                self.events.push_back(NodeEvent::Refused(why));
             }
-            ConnectionEvent::Unreachable if !self.was_connected => {}
             ConnectionEvent::Rejected(_) | ConnectionEvent::Unreachable => {
                 self.reconnect_at = Some(now + RECONNECT);
             }

@@ -189,14 +189,29 @@ impl Group {
         let publishes_it = |stream: &Stream| {
             stream.is_publisher() && stream.announcement.name == announcement.name
         };
-        let is_wanted = self.subscriptions.contains(&announcement.name);
-        if !is_wanted || self.streams.values().any(publishes_it) || !self.make_room(now) {
+        if self.streams.values().any(publishes_it) {
+            self.note_contest(key);
+            return false;
+        }
+        if !self.subscriptions.contains(&announcement.name) || !self.make_room(now) {
             return false;
         }
         let name = announcement.name.clone();
         self.streams.insert(key, Stream::subscribed(now, announcement));
         self.events.push_back(GroupEvent::StreamFound { key, name });
         true
+    }
+
+    /// Tells once of each.
+    fn note_contest(&mut self, key: StreamKey) {
+        if self.contested.contains(&key) {
+            return;
+        }
+        if self.contested.len() >= MAX_STREAMS {
+            self.contested.pop_front();
+        }
+        self.contested.push_back(key);
+        self.events.push_back(GroupEvent::StreamContested { key });
     }
 
     fn make_room(&mut self, now: Instant) -> bool {

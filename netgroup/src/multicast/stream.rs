@@ -51,6 +51,11 @@ pub struct Delivery {
 /// What a stream tells its subscriber.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StreamEvent {
+    /// What comes next begins the playing. `from_start`: nothing was published before it.
+    Began {
+        /// True of the publication's first message.
+        from_start: bool,
+    },
     /// The next message.
     Message(Delivery),
     /// The publisher ended it, and everything was delivered.

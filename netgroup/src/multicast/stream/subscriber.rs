@@ -60,6 +60,7 @@ impl Stream {
             let earliest = holders.map(|neighbour| neighbour.map.first()).min().unwrap_or(1);
             if let Some(first) = collecting.advance(now, &self.store, &self.known, earliest) {
                 self.role = Role::Playing(Player::new(first));
+                events.push(StreamEvent::Began { from_start: first == 1 });
             } else if collecting.is_fruitless(now, &self.store) {
                 // Somebody spoke of fragments that nobody has: begin with what there is.
                 self.known = Known::default();
