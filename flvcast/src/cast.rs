@@ -1,120 +1,165 @@
-//! `flvcast cast`: a file into a channel, in real time.
+//! `flvcast cast`: sources into a channel, in real time.
 
-use std::{
-    path::PathBuf,
-    sync::mpsc::{RecvTimeoutError, channel},
-    time::{Duration, Instant},
-};
+mod desk;
+mod mixer;
+
+use std::time::{Duration, Instant};
 
 use crate::{
     Error,
-    peer::{Peer, PeerConfig, PeerEvent},
-    source::{FileSource, Paced, pace},
+    link::{Link, LinkEvent},
+    peer::PeerConfig,
+    say::{say, warn},
+    source::{Feed, Plan},
+    status::Status,
     stop::Stop,
 };
+pub(crate) use desk::{Desk, Next};
+pub(crate) use mixer::Mixer;
 
 /// After the end, neighbours may still fetch what they miss.
 const AFTERGLOW: Duration = Duration::from_secs(3);
+/// Whoever waits for a short clip finds us by then.
+const FIND_US: Duration = Duration::from_secs(5);
 const PROGRESS: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(100);
 
 /// What to cast, and where.
 #[derive(Debug, Clone)]
 pub struct CastConfig {
-    /// An FLV file.
-    pub file: PathBuf,
-    /// Begin again at its end.
-    pub repeats: bool,
+    /// What.
+    pub plan: Plan,
+    /// Plays while that gives nothing.
+    pub fallback: Option<Plan>,
     /// Where to.
     pub peer: PeerConfig,
     /// For messages.
     pub channel: String,
 }
 
-/// Casts until the file ends or it is told to stop.
+/// Casts until the sources end or it is told to stop.
 pub fn cast(config: CastConfig, stop: &Stop) -> Result<(), Error> {
+    let names: Vec<String> = config.plan.sources.iter().map(ToString::to_string).collect();
+    let is_waited_for = config.plan.sources.iter().any(|source| source.comes_back());
+    let feed = Feed::start(config.plan);
+    let mut mixer = Mixer::new(feed, config.fallback);
     // A bad file is known before anybody is connected to.
-    FileSource::open(&config.file)?.next_tag()?;
+    if !is_waited_for {
+        mixer.wait_for_first(stop)?;
+    }
     let server = config.peer.server.to_string();
-    let (events, from_peer) = channel();
-    let peer = Peer::start(config.peer.clone(), move |event| {
-        let _ = events.send(event);
-    })?;
-    wait_for_server(&from_peer, &server, stop)?;
-    if stop.is_set() {
-        peer.stop();
-        return Ok(());
+    let mut link = Link::new(config.peer, Status::new(Instant::now()));
+    let mut desk = Desk::new(Instant::now());
+    let mut caster = Caster { channel: config.channel, has_warned: false, progress_at: None };
+    while !link.is_connected() && !stop.is_set() {
+        caster.attend(&mut link, TICK)?;
+        desk.discard_live(&mut mixer);
     }
-    eprintln!("casting {} as '{}' at {server}", config.file.display(), config.channel);
-    let path = config.file.clone();
-    let tags = pace(move || FileSource::open(&path), config.repeats);
-    let outcome = feed(&peer, &tags, stop);
-    peer.finish();
-    let until = Instant::now() + AFTERGLOW;
-    while outcome.is_ok()
-        && peer.stats().group.neighbours > 0
-        && Instant::now() < until
-        && !stop.is_set()
-    {
-        std::thread::sleep(TICK);
+    if stop.is_set() && !link.is_connected() {
+        return link.stop();
     }
-    report(&peer);
-    peer.stop();
-    outcome
+    say(format_args!("casting {} as '{}' at {server}", names.join(", "), caster.channel));
+    let outcome = caster.run(&mut link, &mut desk, &mut mixer, stop);
+    drop(mixer);
+    link.finish();
+    if outcome.is_ok() {
+        linger(&mut link, stop);
+    }
+    report(&link);
+    outcome.and(link.stop())
 }
 
-/// Blocks until the server accepted us.
-pub(crate) fn wait_for_server(
-    events: &std::sync::mpsc::Receiver<PeerEvent>,
-    server: &str,
-    stop: &Stop,
-) -> Result<(), Error> {
-    while !stop.is_set() {
-        match events.recv_timeout(TICK) {
-            Ok(PeerEvent::Connected) => return Ok(()),
-            Ok(PeerEvent::Failed(why)) => return Err(Error::Server(server.to_owned(), why)),
-            Ok(_) | Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => {
-                return Err(Error::Server(server.to_owned(), "the network thread ended".into()));
-            }
-        }
-    }
-    match stop.has_run_out() {
-        true => Err(Error::Server(server.to_owned(), "nobody answered in the time given".into())),
-        false => Ok(()),
-    }
+struct Caster {
+    channel: String,
+    has_warned: bool,
+    progress_at: Option<Instant>,
 }
 
-fn feed(peer: &Peer, tags: &std::sync::mpsc::Receiver<Paced>, stop: &Stop) -> Result<(), Error> {
-    let mut progress_at = Instant::now() + PROGRESS;
-    while !stop.is_set() {
-        match tags.recv_timeout(TICK) {
-            Ok(Paced::Tag(tag)) => {
-                if !peer.publish(tag) {
-                    break;
+impl Caster {
+    fn run(
+        &mut self,
+        link: &mut Link,
+        desk: &mut Desk,
+        mixer: &mut Mixer,
+        stop: &Stop,
+    ) -> Result<(), Error> {
+        while !stop.is_set() {
+            let now = Instant::now();
+            match desk.next(now, mixer)? {
+                Next::Send(tags) => tags.into_iter().for_each(|tag| link.publish(tag)),
+                Next::Wait(until) => {
+                    let patience = until.saturating_duration_since(now).min(TICK);
+                    self.attend(link, patience)?;
+                    continue;
                 }
+                Next::Read => desk.read(mixer, TICK),
+                Next::Say(text) => say(text),
+                Next::End => return Ok(()),
             }
-            Ok(Paced::Warning(text)) => eprintln!("flvcast: {text}"),
-            Ok(Paced::Failed(error)) => return Err(error),
-            Ok(Paced::End) | Err(RecvTimeoutError::Disconnected) => break,
-            Err(RecvTimeoutError::Timeout) => {}
+            self.attend(link, Duration::ZERO)?;
         }
-        if progress_at <= Instant::now() {
-            progress_at += PROGRESS;
-            report(peer);
+        Ok(())
+    }
+
+    /// Looks after the connection, for as long as `patience`.
+    fn attend(&mut self, link: &mut Link, patience: Duration) -> Result<(), Error> {
+        let until = Instant::now() + patience;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let event = link.poll(left)?;
+            if let Some(LinkEvent::Contested) = event
+                && !std::mem::replace(&mut self.has_warned, true)
+            {
+                let hint =
+                    "viewers see whoever was first; stop one of you, or take another channel";
+                warn(format_args!("somebody else casts '{}' too: {hint}", self.channel));
+            }
+            self.report_progress(link);
+            if event.is_none() && left.is_zero() {
+                return Ok(());
+            }
         }
     }
-    Ok(())
+
+    fn report_progress(&mut self, link: &Link) {
+        let now = Instant::now();
+        let at = *self.progress_at.get_or_insert(now + PROGRESS);
+        if at <= now {
+            self.progress_at = Some(now + PROGRESS);
+            if link.was_connected() {
+                report(link);
+            }
+        }
+    }
 }
 
-fn report(peer: &Peer) {
-    let stats = peer.stats();
+/// Gives neighbours the time to find us and to fetch the end.
+fn linger(link: &mut Link, stop: &Stop) {
+    let begun = Instant::now();
+    let mut found = None;
+    while !stop.is_set() {
+        let now = Instant::now();
+        if link.stats().stream.bytes_sent > 0 {
+            found.get_or_insert(now);
+        }
+        let is_done = match found {
+            Some(found) => now >= found + AFTERGLOW || link.stats().group.neighbours == 0,
+            None => now >= begun + FIND_US,
+        };
+        if is_done || link.poll(TICK).is_err() {
+            return;
+        }
+    }
+}
+
+fn report(link: &Link) {
+    let stats = link.stats();
     let ratio = stats.stream.bytes_sent as f64 / stats.stream.bytes_published.max(1) as f64;
-    eprintln!(
+    say(format_args!(
         "cast {:.1} MB; sent {:.1} MB to the swarm ({ratio:.2} times the stream); {} members, {} neighbours",
         stats.stream.bytes_published as f64 / 1e6,
         stats.stream.bytes_sent as f64 / 1e6,
         stats.group.estimated_members,
         stats.group.neighbours,
-    );
+    ));
 }

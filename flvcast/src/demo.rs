@@ -3,26 +3,28 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, channel},
+        mpsc::{Receiver, channel},
     },
     time::{Duration, Instant},
 };
 
 use crate::{
     Error,
-    cast::wait_for_server,
+    cast::{Desk, Mixer, Next},
     channel::{DEFAULT_PREFIX, DEFAULT_STREAM, channel_group},
     flv::Tag,
     hub::Hub,
     peer::{Peer, PeerConfig, PeerEvent},
-    source::{FileSource, Paced, pace},
+    programme::Programme,
+    say::say,
+    source::{Feed, Plan, SourceSpec},
+    status::Status,
     stop::Stop,
     watch::figures_of,
-    web::{self, Figures},
+    web::{self, Figures, Frames, Limits, Stream},
 };
 
 const CHANNEL: &str = "demo";
@@ -107,7 +109,7 @@ impl Viewer {
 }
 
 /// Runs until told to stop; fails if a viewer did not get everything from its first tag on.
-pub fn demo(http: SocketAddr, stop: &Stop) -> Result<(), Error> {
+pub fn demo(http: &[SocketAddr], stop: &Stop) -> Result<(), Error> {
     let listener = web::bind(http)?;
     let address = listener.local_addr()?;
     let listen = vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()];
@@ -125,21 +127,68 @@ pub fn demo(http: SocketAddr, stop: &Stop) -> Result<(), Error> {
         })
     };
     let (caster, caster_events) = start_peer(config(true)?)?;
-    wait_for_server(&caster_events, &server.url(), stop)?;
+    wait_for_server(&caster_events, stop)?;
     let viewers =
         (0..VIEWERS).map(|_| start_viewer(config(false)?)).collect::<Result<Vec<_>, Error>>()?;
-    let hub = Hub::default();
-    web::serve(listener, CHANNEL, hub.clone(), figure_source(&caster, &viewers, &hub))?;
+    let stage = Stage::new();
+    let figures = figure_source(&caster, &viewers, &stage);
+    web::serve(listener, CHANNEL, stage.hub.clone(), Limits::default(), figures)?;
     println!("open http://{address}/ in a browser, or: ffplay http://{address}/{CHANNEL}.flv");
     println!("server {}; one caster, {VIEWERS} viewers; Ctrl-C stops", server.url());
-    let mut show = Demo { caster, viewers, hub, ledger: Ledger::default() };
-    show.run(stop);
+    let mut show = Demo { caster, viewers, stage, ledger: Ledger::default() };
+    let ran = show.run(stop);
     show.settle();
-    let verdict = show.verdict();
-    show.stop();
+    let verdict = ran.and(show.verdict());
+    show.stop()?;
     server.stopper()();
     server.wait()?;
     verdict
+}
+
+/// Server and caster are on this machine: it takes no time, or it is an error.
+fn wait_for_server(events: &Receiver<PeerEvent>, stop: &Stop) -> Result<(), Error> {
+    while !stop.is_set() {
+        match events.recv_timeout(TICK) {
+            Ok(PeerEvent::Connected) => break,
+            Ok(PeerEvent::NoAnswer | PeerEvent::Refused(_)) => {
+                return Err(Error::Incomplete("the embedded server does not answer".into()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What the first viewer shows.
+#[derive(Clone)]
+struct Stage {
+    hub: Hub,
+    status: Status,
+    frames: Frames,
+    begun: Instant,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let begun = Instant::now();
+        Self { hub: Hub::default(), status: Status::new(begun), frames: Frames::default(), begun }
+    }
+
+    fn show(&self, programme: &mut Programme, event: PeerEvent) {
+        let now = Instant::now();
+        match event {
+            PeerEvent::Connected => self.status.set_connected(now, true),
+            PeerEvent::Began { from_start } => programme.begin(from_start),
+            PeerEvent::Tag(tag) => {
+                self.status.media(now);
+                self.frames.note(&tag);
+                programme.push(tag, now - self.begun);
+            }
+            PeerEvent::Ended => self.status.end(now),
+            _ => {}
+        }
+        self.hub.take(programme);
+    }
 }
 
 fn start_peer(config: PeerConfig) -> Result<(Peer, Receiver<PeerEvent>), Error> {
@@ -161,8 +210,8 @@ fn start_viewer(config: PeerConfig) -> Result<Viewer, Error> {
     })
 }
 
-fn figure_source(caster: &Peer, viewers: &[Viewer], hub: &Hub) -> web::FigureSource {
-    let (cast, hub) = (caster.stats_reader(), hub.clone());
+fn figure_source(caster: &Peer, viewers: &[Viewer], stage: &Stage) -> web::FigureSource {
+    let (cast, stage) = (caster.stats_reader(), stage.clone());
     let readers: BTreeMap<usize, _> = viewers
         .iter()
         .map(|viewer| (viewer.peer.stats_reader(), viewer.delay_ms.clone()))
@@ -173,13 +222,18 @@ fn figure_source(caster: &Peer, viewers: &[Viewer], hub: &Hub) -> web::FigureSou
             let delay = Some(delay.load(Ordering::Relaxed)).filter(|delay| *delay != NO_DELAY);
             figures_of(&format!("viewer {}", index + 1), read(), delay)
         });
-        let stats = cast();
+        let (stats, (state, since)) = (cast(), stage.status.at(Instant::now()));
         Figures {
             channel: CHANNEL.into(),
+            state,
+            state_ms: since.as_millis() as u64,
+            casters: 1,
+            stream: Stream::of(&stage.hub.headers(), &stage.frames, stage.hub.bitrate()),
             viewers: viewers.collect(),
+            is_one_clock: true,
             bytes_cast: Some(stats.stream.bytes_sent),
             bytes_published: Some(stats.stream.bytes_published),
-            http_viewers: hub.viewers(),
+            http_viewers: 0,
         }
     })
 }
@@ -187,41 +241,50 @@ fn figure_source(caster: &Peer, viewers: &[Viewer], hub: &Hub) -> web::FigureSou
 struct Demo {
     caster: Peer,
     viewers: Vec<Viewer>,
-    hub: Hub,
+    stage: Stage,
     ledger: Ledger,
 }
 
 impl Demo {
-    fn run(&mut self, stop: &Stop) {
-        let open = || Ok(FileSource::from_bytes(Path::new("the bundled film"), SAMPLE));
-        let tags = pace(open, true);
+    fn run(&mut self, stop: &Stop) -> Result<(), Error> {
+        let sources = vec![SourceSpec::Memory("the bundled film", SAMPLE)];
+        let mut mixer = Mixer::new(Feed::start(Plan { sources, repeats: true }), None);
+        let (mut desk, mut programme) = (Desk::new(Instant::now()), Programme::default());
         let mut progress_at = Instant::now() + PROGRESS;
         while !stop.is_set() {
-            match tags.recv_timeout(TICK) {
-                Ok(Paced::Tag(tag)) => {
-                    self.ledger.note(&tag);
-                    self.caster.publish(tag);
+            match desk.next(Instant::now(), &mixer)? {
+                Next::Send(tags) => {
+                    for tag in tags {
+                        self.ledger.note(&tag);
+                        self.caster.publish(tag);
+                    }
                 }
-                Ok(Paced::Warning(text)) => eprintln!("flvcast: {text}"),
-                Ok(Paced::Failed(_) | Paced::End) | Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => {}
+                Next::Wait(until) => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    std::thread::sleep(left.min(TICK));
+                }
+                Next::Read => desk.read(&mut mixer, TICK),
+                Next::Say(text) => say(text),
+                Next::End => break,
             }
-            self.take_viewers_tags();
+            self.take_viewers_tags(&mut programme);
             if progress_at <= Instant::now() {
                 progress_at += PROGRESS;
                 self.report();
             }
         }
         self.caster.finish();
+        Ok(())
     }
 
-    fn take_viewers_tags(&mut self) {
+    fn take_viewers_tags(&mut self, programme: &mut Programme) {
         for (index, viewer) in self.viewers.iter_mut().enumerate() {
             while let Ok(event) = viewer.events.try_recv() {
-                let PeerEvent::Tag(tag) = event else { continue };
-                viewer.check(&tag, &self.ledger);
+                if let PeerEvent::Tag(tag) = &event {
+                    viewer.check(tag, &self.ledger);
+                }
                 if index == 0 {
-                    self.hub.push(&tag);
+                    self.stage.show(programme, event);
                 }
             }
         }
@@ -231,10 +294,11 @@ impl Demo {
     fn settle(&mut self) {
         let until = Instant::now() + SETTLE;
         let end = self.ledger.end();
+        let mut programme = Programme::default();
         while Instant::now() < until && self.viewers.iter().any(|viewer| viewer.lag(end) != Some(0))
         {
             std::thread::sleep(TICK);
-            self.take_viewers_tags();
+            self.take_viewers_tags(&mut programme);
         }
     }
 
@@ -273,10 +337,11 @@ impl Demo {
         Ok(())
     }
 
-    fn stop(self) {
+    fn stop(self) -> Result<(), Error> {
+        self.stage.hub.close();
         for viewer in self.viewers {
-            viewer.peer.stop();
+            viewer.peer.stop()?;
         }
-        self.caster.stop();
+        self.caster.stop()
     }
 }

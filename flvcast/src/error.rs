@@ -2,33 +2,39 @@
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
+use rtmfp::crypto::PeerId;
 use thiserror::Error;
-
-use crate::flv::NotFlv;
 
 /// A command failed.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// The source file cannot be opened or read.
-    #[error("cannot read {0}: {1}; check the path")]
-    Source(PathBuf, io::Error),
-    /// The source is something else.
-    #[error(
-        "{0}: {1}; convert it first, for example: ffmpeg -i INPUT -c:v libx264 -c:a aac out.flv"
-    )]
-    NotFlv(PathBuf, NotFlv),
-    /// The source has no tags.
-    #[error("{0} holds no whole FLV tag; there is nothing to cast")]
-    Empty(PathBuf),
+    /// What was written makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// There is nothing to cast, in words of the source.
+    #[error("{0}")]
+    Source(String),
     /// The server's name is unknown.
     #[error("cannot resolve the server '{0}': {1}; check the name, or use an address")]
     Resolve(String, io::Error),
     /// The server does not take us.
     #[error("no connection to {0}: {1}; is rtmfpd running there, and UDP let through?")]
     Server(String, String),
+    /// It refuses us.
+    #[error("{0} refuses: {1}; check the URL, or ask whoever runs the server")]
+    Refused(String, String),
+    /// It is not the one that was pinned.
+    #[error(
+        "{0} is not the server that was asked for: its fingerprint is {1}; take that into the URL \
+         if you trust it"
+    )]
+    OtherServer(String, PeerId),
     /// No socket.
     #[error("the network failed: {0}")]
     Network(#[from] io::Error),
+    /// A thread that must not end has ended.
+    #[error("the network thread has died; please report this, with what RUST_LOG=debug says")]
+    NetworkThread,
     /// The web address is taken.
     #[error(
         "cannot serve HTTP on {0}: {1}; choose another with --http ADDR:PORT, or stop what uses it"
@@ -47,6 +53,12 @@ pub enum Error {
         /// Bytes that were kept, all of whole tags.
         kept: u64,
     },
+    /// The output is there already.
+    #[error("{0} exists; choose another name, or replace it with --overwrite")]
+    OutputExists(PathBuf),
+    /// Whoever reads standard output does not.
+    #[error("nobody reads the standard output; the rest was left out")]
+    NobodyReads,
     /// Nothing came.
     #[error("nobody cast '{0}' in {1}; check the channel's name and that its caster runs")]
     NobodyCasts(String, humantime::FormattedDuration),

@@ -1,95 +1,169 @@
-//! One broadcast to many HTTP viewers: each starts with the latest group of pictures.
+//! One programme to many who take it at their own pace: a ring of tags that all share, and a
+//! place in it for each. Whoever falls out of it is let go, and costs nobody anything.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+mod viewer;
 
-use bytes::Bytes;
-use tokio::sync::mpsc;
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use crate::{flv::Tag, headers::StreamHeaders, recorder::Recorder};
+use tokio::sync::Notify;
 
-/// Writes of one viewer that may wait; a viewer slower than that is let go.
-const QUEUE: usize = 2048;
-/// A group of pictures larger than this is not kept: new viewers wait for the next key frame.
-const MAX_GROUP_BYTES: usize = 32 << 20;
-const MAX_GROUP_TAGS: usize = 10_000;
-const MAX_VIEWERS: usize = 256;
+use crate::{
+    flv::Tracks,
+    headers::StreamHeaders,
+    programme::{Programme, Shown},
+};
+pub use viewer::{Place, Taken, Viewer};
+
+/// How far behind a viewer may be: longer than that, or larger than this, and it is let go. The
+/// group of pictures that newcomers begin with is always kept, up to its own bound.
+const MAX_LAG_MS: u64 = 8000;
+const MAX_LAG_BYTES: usize = 24 << 20;
+const MAX_GROUP_BYTES: usize = 64 << 20;
 
 #[derive(Debug, Default)]
-struct State {
+struct Ring {
+    shown: VecDeque<Shown>,
+    /// The number of the first of them.
+    first: u64,
+    bytes: usize,
     headers: StreamHeaders,
-    /// From the latest key frame on.
-    group: Vec<Tag>,
-    group_bytes: usize,
-    viewers: Vec<Viewer>,
+    tracks: Tracks,
+    /// Of those that are held, oldest first.
+    openings: VecDeque<Opening>,
+    is_over: bool,
 }
 
-#[derive(Debug)]
-struct Viewer {
-    recorder: Recorder,
-    sender: mpsc::Sender<Bytes>,
+/// Where newcomers begin.
+#[derive(Debug, Clone)]
+struct Opening {
+    number: u64,
+    zero: u64,
+    headers: StreamHeaders,
 }
 
-impl Viewer {
-    /// False when the viewer is gone or too slow.
-    fn push(&mut self, tag: &Tag) -> bool {
-        let mut bytes = Vec::new();
-        self.recorder.push(tag, &mut bytes);
-        if bytes.is_empty() {
-            !self.sender.is_closed()
-        } else {
-            self.sender.try_send(bytes.into()).is_ok()
+impl Ring {
+    fn end(&self) -> u64 {
+        self.first + self.shown.len() as u64
+    }
+
+    fn get(&self, number: u64) -> Option<&Shown> {
+        self.shown.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
+    }
+
+    fn push(&mut self, shown: Shown) {
+        self.headers.note(&shown.tag);
+        if let Some(zero) = shown.opening {
+            let headers = self.headers.clone();
+            self.openings.push_back(Opening { number: self.end(), zero, headers });
+        }
+        self.bytes += shown.tag.payload.len();
+        self.shown.push_back(shown);
+        self.shorten();
+    }
+
+    /// Forgets what nobody may still want.
+    fn shorten(&mut self) {
+        let newest = self.shown.back().map_or(0, |shown| shown.time);
+        while let Some(oldest) = self.shown.front() {
+            let group = self.openings.back();
+            let is_in_group = group.is_some_and(|opening| opening.number <= self.first);
+            let is_old = newest.saturating_sub(oldest.time) > MAX_LAG_MS;
+            let limit = if is_in_group { MAX_GROUP_BYTES } else { MAX_LAG_BYTES };
+            if self.bytes <= limit && (is_in_group || !is_old) {
+                return;
+            }
+            self.bytes -= oldest.tag.payload.len();
+            self.shown.pop_front();
+            self.first += 1;
+            let is_lost = |opening: &Opening| opening.number < self.first;
+            if self.openings.front().is_some_and(is_lost) {
+                self.openings.pop_front();
+            }
         }
     }
 }
 
-/// A handle to the broadcast, for the one who feeds it and those who watch.
+#[derive(Debug, Default)]
+struct Shared {
+    ring: Mutex<Ring>,
+    /// Something new, for threads.
+    news: Condvar,
+    /// Something new, for tasks.
+    async_news: Notify,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Ring> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A handle to the programme, for the one who feeds it and those who watch.
 #[derive(Debug, Clone, Default)]
 pub struct Hub {
-    state: Arc<Mutex<State>>,
+    shared: Arc<Shared>,
 }
 
 impl Hub {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    /// Takes what the programme has for players.
+    pub fn take(&self, programme: &mut Programme) {
+        let mut ring = self.shared.lock();
+        ring.tracks = programme.tracks();
+        let before = ring.end();
+        while let Some(shown) = programme.pop() {
+            ring.push(shown);
+        }
+        if ring.end() > before {
+            drop(ring);
+            self.announce();
+        }
     }
 
-    /// The next tag of the broadcast.
-    pub fn push(&self, tag: &Tag) {
-        let mut state = self.lock();
-        let is_header = state.headers.note(tag);
-        if tag.is_key_frame()
-            || state.group_bytes > MAX_GROUP_BYTES
-            || state.group.len() > MAX_GROUP_TAGS
-        {
-            state.group.clear();
-            state.group_bytes = 0;
-        }
-        if !is_header && (tag.is_key_frame() || !state.group.is_empty()) {
-            state.group_bytes += tag.payload.len();
-            state.group.push(tag.clone());
-        }
-        state.viewers.retain_mut(|viewer| viewer.push(tag));
+    /// Nothing more will come: viewers get the rest and a proper end.
+    pub fn close(&self) {
+        self.shared.lock().is_over = true;
+        self.announce();
     }
 
-    /// A new viewer's bytes; nothing if there are too many.
-    pub fn watch(&self) -> Option<mpsc::Receiver<Bytes>> {
-        let mut state = self.lock();
-        if state.viewers.len() >= MAX_VIEWERS {
-            return None;
-        }
-        let (sender, receiver) = mpsc::channel(QUEUE);
-        let mut recorder = Recorder::with_headers(state.headers.clone());
-        let mut bytes = Vec::new();
-        state.group.iter().for_each(|tag| recorder.push(tag, &mut bytes));
-        if !bytes.is_empty() {
-            sender.try_send(bytes.into()).ok()?;
-        }
-        state.viewers.push(Viewer { recorder, sender });
-        Some(receiver)
+    /// Waits for the next news.
+    pub async fn news(&self) {
+        self.shared.async_news.notified().await;
     }
 
-    /// Viewers now.
-    pub fn viewers(&self) -> usize {
-        self.lock().viewers.len()
+    fn announce(&self) {
+        self.shared.news.notify_all();
+        self.shared.async_news.notify_waiters();
+    }
+
+    /// A new viewer, who begins with the latest opening, or else with the next.
+    pub fn join(&self) -> Viewer {
+        Viewer::new(self.shared.clone())
+    }
+
+    /// The latest headers.
+    pub fn headers(&self) -> StreamHeaders {
+        self.shared.lock().headers.clone()
+    }
+
+    /// Bits a second, over what is held.
+    pub fn bitrate(&self) -> u64 {
+        let ring = self.shared.lock();
+        let time = |shown: Option<&Shown>| shown.map_or(0, |shown| shown.time);
+        let span = time(ring.shown.back()).saturating_sub(time(ring.shown.front()));
+        (ring.bytes as u64 * 8000).checked_div(span).unwrap_or(0)
+    }
+
+    /// Blocks until there is something new, or for as long as `patience`.
+    pub fn wait(&self, patience: Duration) {
+        let ring = self.shared.lock();
+        let waited = self.shared.news.wait_timeout(ring, patience);
+        drop(waited);
     }
 }
+
+#[cfg(test)]
+mod tests;

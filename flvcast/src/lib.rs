@@ -1,5 +1,6 @@
 //! Broadcasting FLV through NetGroups: sources, channels, peers, outputs and the page.
 
+mod address;
 mod cast;
 mod channel;
 mod demo;
@@ -7,19 +8,27 @@ mod error;
 pub mod flv;
 mod headers;
 mod hub;
+mod link;
 mod output;
+mod pacer;
 mod peer;
-mod recorder;
+mod programme;
+mod repeater;
+mod say;
 mod source;
+mod status;
 mod stop;
+mod timeline;
 mod watch;
 mod web;
 
+pub use address::listen_addresses;
 pub use cast::{CastConfig, cast};
 pub use channel::{DEFAULT_PREFIX, DEFAULT_STREAM, channel_group};
 pub use demo::demo;
 pub use error::Error;
 pub use peer::{Peer, PeerConfig, PeerEvent, PeerStats};
-pub use source::{FileSource, Paced, pace};
+pub use source::{Plan, Quality, SourceSpec};
 pub use stop::Stop;
 pub use watch::{WatchConfig, watch};
+pub use web::Limits;

@@ -1,129 +1,168 @@
-//! Writing a broadcast to a file or standard output, on a thread of its own.
+//! Writing what plays to a file or standard output, on a thread of its own.
 
 use std::{
-    fs::File,
-    io::{self, Write},
+    fs::{File, OpenOptions},
+    io::{self, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
-    sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
-use crate::{Error, flv::Tag, recorder::Recorder};
+use bytes::Bytes;
 
-/// Tags that may wait for a slow disk; some minutes of them.
-const QUEUE: usize = 16_384;
+use crate::{
+    Error,
+    flv::{Tracks, file_header},
+    hub::{Hub, Taken, Viewer},
+};
 
-/// What becomes of a tag.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Written {
-    /// It will be written.
-    Soon,
-    /// Writing cannot keep up with the stream.
-    TooSlow,
-    /// Writing has ended: [`Output::finish`] says why, if that is an error.
-    Over,
-}
+/// Written in one go, about.
+const CHUNK: usize = 1 << 20;
+/// How often it looks for news that it did not hear of.
+const LOOK: Duration = Duration::from_millis(250);
+/// At the end, a reader that takes nothing is waited for this long.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A running writer.
 #[derive(Debug)]
 pub struct Output {
-    tags: SyncSender<Tag>,
     thread: JoinHandle<Result<u64, Error>>,
 }
 
 impl Output {
-    /// To a file, or to standard output for `-`.
-    pub fn start(path: &Path) -> Result<Self, Error> {
-        let target = Target::open(path)?;
-        let (tags, receiver) = sync_channel(QUEUE);
-        let thread = std::thread::spawn(move || write_all(target, &receiver));
-        Ok(Self { tags, thread })
+    /// To a file, or to standard output for `-`. Nothing is made before there is something to
+    /// write; a file that exists is refused now, unless it may be replaced.
+    pub fn start(path: &Path, overwrite: bool, hub: &Hub) -> Result<Self, Error> {
+        let target = Target::new(path, overwrite)?;
+        let (viewer, hub) = (hub.join(), hub.clone());
+        let thread = std::thread::Builder::new()
+            .name("output".into())
+            .spawn(move || write_all(target, viewer, &hub))?;
+        Ok(Self { thread })
     }
 
-    /// Hands over a tag.
-    pub fn write(&self, tag: &Tag) -> Written {
-        match self.tags.try_send(tag.clone()) {
-            Ok(()) => Written::Soon,
-            Err(TrySendError::Full(_)) => Written::TooSlow,
-            Err(TrySendError::Disconnected(_)) => Written::Over,
-        }
+    /// Whether it has ended: by an error, or because nobody reads any more.
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
     }
 
-    /// Waits for the rest to be written; the bytes written in all.
+    /// Waits for the rest to be written, once the hub is closed; the bytes written in all.
     pub fn finish(self) -> Result<u64, Error> {
-        drop(self.tags);
-        match self.thread.join() {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic),
+        let until = Instant::now() + PATIENCE;
+        while !self.thread.is_finished() {
+            if Instant::now() >= until {
+                return Err(Error::NobodyReads);
+            }
+            std::thread::sleep(Duration::from_millis(10));
         }
+        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 }
 
 enum Target {
     Stdout,
-    File(PathBuf, File),
+    /// Not made, or not opened, yet.
+    Path {
+        path: PathBuf,
+        overwrite: bool,
+    },
+    File {
+        path: PathBuf,
+        file: File,
+    },
 }
 
 impl Target {
-    fn open(path: &Path) -> Result<Self, Error> {
+    fn new(path: &Path, overwrite: bool) -> Result<Self, Error> {
         if path == Path::new("-") {
             return Ok(Self::Stdout);
         }
-        let file = File::create(path).map_err(|error| Error::Output {
-            path: path.into(),
-            error,
-            kept: 0,
-        })?;
-        Ok(Self::File(path.into(), file))
+        let exists = path.metadata().is_ok_and(|metadata| metadata.is_file());
+        if exists && !overwrite {
+            return Err(Error::OutputExists(path.into()));
+        }
+        Ok(Self::Path { path: path.into(), overwrite })
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Stdout => {
-                let mut out = io::stdout().lock();
-                out.write_all(bytes)?;
-                out.flush()
-            }
-            Self::File(_, file) => file.write_all(bytes),
+    /// Devices and pipes are written to as they are; only what may be replaced is emptied.
+    fn open(path: &Path, overwrite: bool) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.write(true);
+        match path.metadata() {
+            Ok(metadata) if !metadata.is_file() => options.open(path),
+            Ok(_) if overwrite => options.truncate(true).open(path),
+            _ => options.create_new(true).open(path),
         }
     }
 
-    /// After an error: what is left ends with a whole tag, or is not there at all.
+    fn write(&mut self, chunks: &[Bytes]) -> io::Result<()> {
+        if let Self::Path { path, overwrite } = self {
+            let file = Self::open(path, *overwrite)?;
+            *self = Self::File { path: std::mem::take(path), file };
+        }
+        match self {
+            Self::Stdout => {
+                let mut out = io::stdout().lock();
+                chunks.iter().try_for_each(|bytes| out.write_all(bytes))?;
+                out.flush()
+            }
+            Self::File { file, .. } => chunks.iter().try_for_each(|bytes| file.write_all(bytes)),
+            Self::Path { .. } => Ok(()),
+        }
+    }
+
+    /// After an error: what is left ends with a whole tag.
     fn mend(self, error: io::Error, kept: u64) -> Result<u64, Error> {
         match self {
             // Whoever read us has seen enough.
             Self::Stdout if error.kind() == io::ErrorKind::BrokenPipe => Ok(kept),
             Self::Stdout => Err(Error::Output { path: "-".into(), error, kept }),
-            Self::File(path, file) => {
+            Self::Path { path, .. } => Err(Error::Output { path, error, kept }),
+            Self::File { path, file } => {
                 let _ = file.set_len(kept);
-                drop(file);
-                remove_if_empty(&path, kept);
                 Err(Error::Output { path, error, kept })
             }
         }
     }
-}
 
-/// Never a device or a pipe.
-fn remove_if_empty(path: &Path, kept: u64) {
-    if kept == 0 && path.metadata().is_ok_and(|metadata| metadata.is_file()) {
-        let _ = std::fs::remove_file(path);
-    }
-}
-
-fn write_all(mut target: Target, tags: &Receiver<Tag>) -> Result<u64, Error> {
-    let (mut recorder, mut bytes, mut written) = (Recorder::default(), Vec::new(), 0u64);
-    for tag in tags {
-        bytes.clear();
-        recorder.push(&tag, &mut bytes);
-        if let Err(error) = target.write(&bytes) {
-            return target.mend(error, written);
+    /// The header promises what turned out to be there; where it cannot be mended it stays.
+    fn promise(&mut self, tracks: Tracks) {
+        let Self::File { path, file } = self else { return };
+        let header = file_header(tracks);
+        if path.metadata().is_ok_and(|metadata| metadata.is_file())
+            && file.seek(SeekFrom::Start(0)).is_ok()
+        {
+            let _ = file.write_all(&header);
         }
-        written += bytes.len() as u64;
     }
-    if let Target::File(path, file) = target {
-        drop(file);
-        remove_if_empty(&path, written);
+}
+
+fn write_all(mut target: Target, mut viewer: Viewer, hub: &Hub) -> Result<u64, Error> {
+    let (mut written, mut chunks) = (0, Vec::new());
+    loop {
+        chunks.clear();
+        let taken = viewer.take(CHUNK, &mut chunks);
+        if !chunks.is_empty() {
+            if let Err(error) = target.write(&chunks) {
+                return target.mend(error, written);
+            }
+            written += chunks.iter().map(|bytes| bytes.len() as u64).sum::<u64>();
+        }
+        match taken {
+            Taken::More => {}
+            Taken::UpToDate => hub.wait(LOOK),
+            Taken::Over => break,
+            Taken::Lagged => {
+                return target.mend(io::Error::other("it is too slow for the stream"), written);
+            }
+        }
+    }
+    if let Some((promised, known)) = viewer.promised().filter(|(promised, known)| promised != known)
+    {
+        target.promise(Tracks {
+            audio: promised.audio || known.audio,
+            video: promised.video || known.video,
+        });
     }
     Ok(written)
 }

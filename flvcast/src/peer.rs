@@ -1,5 +1,7 @@
 //! A member of a channel's group on a thread of its own: real sockets, a real clock.
 
+mod choice;
+
 use std::{
     io,
     sync::{Arc, Mutex},
@@ -9,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use netgroup::{
-    Delivery, GroupEvent, GroupSpec, GroupStats, Node, NodeEvent, StreamEvent, StreamStats,
+    Delivery, GroupEvent, GroupSpec, GroupStats, Node, NodeEvent, StreamStats,
     wire::{StreamKey, StreamParameters},
 };
 use rand::Rng;
@@ -23,6 +25,7 @@ use crate::{
     Error,
     flv::{Tag, TagKind},
 };
+use choice::{Choice, Next};
 
 /// Neighbours are noticed to be gone after this, so that others take their place soon.
 const LIVENESS: Liveness =
@@ -31,8 +34,6 @@ const LIVENESS: Liveness =
 const STATS_PERIOD: Duration = Duration::from_millis(500);
 /// RTMP data in AMF3 form: a format byte, then AMF0. What `NetStream.send` makes.
 const DATA_AMF3: u8 = 0x0f;
-/// If another publication of our stream plays while ours has been silent this long, we change.
-const SWITCH_AFTER: Duration = Duration::from_secs(2);
 
 /// Where and as what to join.
 #[derive(Debug, Clone)]
@@ -52,14 +53,27 @@ pub struct PeerConfig {
 pub enum PeerEvent {
     /// The server accepted us.
     Connected,
-    /// The server did not.
-    Failed(String),
+    /// The server refuses us, in its own words.
+    Refused(String),
+    /// No answer from the server yet; it is tried for ever.
+    NoAnswer,
+    /// A server answers, but not the one that was pinned; this is its fingerprint.
+    OtherServer(PeerId),
+    /// The server is gone; it is tried for ever.
+    ServerLost,
     /// The stream was found.
     Found,
+    /// A broadcast begins, with its very first tag or in its midst.
+    Began {
+        /// Nothing was missed.
+        from_start: bool,
+    },
     /// The next tag.
     Tag(Tag),
     /// The broadcast is over.
     Ended,
+    /// Somebody else casts on the channel that we cast on.
+    Contested,
 }
 
 /// Figures of a peer.
@@ -71,6 +85,8 @@ pub struct PeerStats {
     pub stream: StreamStats,
     /// UDP payload bytes sent, all told.
     pub udp_sent: u64,
+    /// Who casts on the channel, ourselves not counted.
+    pub casters: usize,
 }
 
 /// What other threads may ask of a peer.
@@ -120,7 +136,7 @@ impl Peer {
             stream: config.stream,
             publishes: config.publishes,
             publication: None,
-            playing: None,
+            choice: Choice::default(),
             on_event: Box::new(on_event),
             stats: stats.clone(),
             stats_at: now,
@@ -139,6 +155,11 @@ impl Peer {
     /// Our fingerprint.
     pub fn id(&self) -> PeerId {
         self.id
+    }
+
+    /// Whether its thread runs; what ended it is told by [`Self::stop`].
+    pub fn is_running(&self) -> bool {
+        !self.thread.is_finished()
     }
 
     /// Publishes a tag. False when the peer has stopped.
@@ -162,10 +183,14 @@ impl Peer {
         move || stats.lock().map(|stats| *stats).unwrap_or_default()
     }
 
-    /// Says goodbye to all neighbours and waits until that is done.
-    pub fn stop(self) {
+    /// Says goodbye to all neighbours and waits until that is done; what ended its thread, if that
+    /// ended by itself.
+    pub fn stop(self) -> Result<(), Error> {
         let _ = self.remote.stop();
-        let _ = self.thread.join();
+        match self.thread.join() {
+            Ok(ended) => ended.map_err(Error::Network),
+            Err(_) => Err(Error::NetworkThread),
+        }
     }
 }
 
@@ -174,8 +199,7 @@ struct PeerApp {
     stream: String,
     publishes: bool,
     publication: Option<StreamKey>,
-    /// The publication being played, and when it last gave something.
-    playing: Option<(StreamKey, Instant)>,
+    choice: Choice,
     on_event: Box<dyn FnMut(PeerEvent) + Send>,
     stats: Arc<Mutex<PeerStats>>,
     stats_at: Instant,
@@ -196,10 +220,10 @@ impl PeerApp {
         while let Some(event) = self.node.poll_event() {
             match event {
                 NodeEvent::Connected => (self.on_event)(PeerEvent::Connected),
-                NodeEvent::Failed(why) => (self.on_event)(PeerEvent::Failed(why)),
-                NodeEvent::ServerLost => {
-                    log::warn!("the server is gone; trying it again, neighbours stay")
-                }
+                NodeEvent::Refused(why) => (self.on_event)(PeerEvent::Refused(why)),
+                NodeEvent::NoAnswer => (self.on_event)(PeerEvent::NoAnswer),
+                NodeEvent::OtherServer(peer) => (self.on_event)(PeerEvent::OtherServer(peer)),
+                NodeEvent::ServerLost => (self.on_event)(PeerEvent::ServerLost),
                 NodeEvent::Group(event) => self.on_group(now, event),
             }
         }
@@ -207,46 +231,39 @@ impl PeerApp {
 
     fn on_group(&mut self, now: Instant, event: GroupEvent) {
         match event {
-            GroupEvent::NeighborConnected(peer) => log::info!("neighbour {peer:?} connected"),
-            GroupEvent::NeighborDisconnected(peer) => log::info!("neighbour {peer:?} is gone"),
-            GroupEvent::StreamFound { key, .. } => {
-                log::info!("stream {key:?} found");
-                (self.on_event)(PeerEvent::Found);
-            }
+            GroupEvent::NeighborConnected(peer) => log::info!("neighbour {peer} connected"),
+            GroupEvent::NeighborDisconnected(peer) => log::info!("neighbour {peer} is gone"),
+            GroupEvent::StreamFound { .. } => (self.on_event)(PeerEvent::Found),
+            GroupEvent::StreamContested { .. } => (self.on_event)(PeerEvent::Contested),
             GroupEvent::Stream { key, event } => {
-                if !self.is_playing(now, key) {
-                    return;
-                }
-                match event {
-                    StreamEvent::Message(message) => {
-                        if let Some(tag) = to_tag(message) {
-                            (self.on_event)(PeerEvent::Tag(tag));
-                        }
-                    }
-                    StreamEvent::Ended => (self.on_event)(PeerEvent::Ended),
-                }
+                let mut next = Vec::new();
+                self.choice.on_event(now, key, event, &mut next);
+                next.into_iter().for_each(|next| self.tell(next));
             }
         }
     }
 
-    /// A caster that starts again makes a new publication of the same name.
-    fn is_playing(&mut self, now: Instant, key: StreamKey) -> bool {
-        match &mut self.playing {
-            Some((playing, last)) if *playing == key => *last = now,
-            Some((_, last)) if now.saturating_duration_since(*last) < SWITCH_AFTER => return false,
-            slot => *slot = Some((key, now)),
+    fn tell(&mut self, next: Next) {
+        match next {
+            Next::Began { from_start } => (self.on_event)(PeerEvent::Began { from_start }),
+            Next::Message(message) => {
+                if let Some(tag) = to_tag(message) {
+                    (self.on_event)(PeerEvent::Tag(tag));
+                }
+            }
+            Next::Ended => (self.on_event)(PeerEvent::Ended),
         }
-        true
     }
 
     fn update_stats(&mut self, now: Instant, endpoint: &Endpoint) {
         self.stats_at = now + STATS_PERIOD;
-        let key = self.publication.or(self.playing.map(|(key, _)| key));
+        let key = self.publication.or(self.choice.playing());
         let group = self.node.group();
         let stats = PeerStats {
             group: group.stats(),
             stream: key.and_then(|key| group.stream_stats(&key)).unwrap_or_default(),
             udp_sent: endpoint.stats().bytes_sent,
+            casters: self.choice.casters(now),
         };
         if let Ok(mut shared) = self.stats.lock() {
             *shared = stats;

@@ -1,12 +1,10 @@
-//! `flvcast watch`: a channel to a file, a pipe, a browser or a player.
+//! `flvcast watch`: a viewer that relays to others, shows a page and the film, and writes it. It
+//! outlives broadcasts, servers and disks.
 
 use std::{
     net::SocketAddr,
     path::PathBuf,
-    sync::{
-        Arc,
-        mpsc::{Receiver, RecvTimeoutError, channel},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -14,21 +12,26 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{
     Error,
-    cast::wait_for_server,
-    flv::Tag,
+    flv::{Tag, TagKind},
     hub::Hub,
-    output::{Output, Written},
-    peer::{Peer, PeerConfig, PeerEvent, PeerStats},
+    link::{Link, LinkEvent},
+    output::Output,
+    peer::{PeerConfig, PeerStats},
+    programme::Programme,
+    say::{say, warn},
+    status::Status,
     stop::Stop,
-    web::{self, Figures, ViewerFigures},
+    web::{self, Figures, Frames, Limits, Stream, ViewerFigures},
 };
 
-/// What of a channel's name cannot stand in a URL as it is.
+/// RFC 3986 §2.3: all but these is written as %XX in a path.
 const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const TICK: Duration = Duration::from_millis(100);
 const PROGRESS: Duration = Duration::from_secs(10);
 /// Whoever waits for a broadcast wants to know soon that there is none.
 const FIRST_PROGRESS: Duration = Duration::from_secs(4);
+/// When nothing came for so long, what is held for what might follow is shown.
+const REST: Duration = Duration::from_millis(1000);
 
 /// What to watch, and where to show it.
 #[derive(Debug, Clone)]
@@ -39,125 +42,106 @@ pub struct WatchConfig {
     pub channel: String,
     /// A file, or `-`.
     pub out: Option<PathBuf>,
-    /// A page and the film.
-    pub http: Option<SocketAddr>,
+    /// Replace that file.
+    pub overwrite: bool,
+    /// A page and the film, on the first of these that is free.
+    pub http: Option<Vec<SocketAddr>>,
+    /// How many may watch there.
+    pub limits: Limits,
+    /// End with the first broadcast.
+    pub once: bool,
     /// How long; also told to [`Stop`].
     pub limit: Option<Duration>,
 }
 
-/// Watches until the broadcast ends or it is told to stop.
+/// Watches until it is told to stop, or has seen what it was to see.
 pub fn watch(config: &WatchConfig, stop: &Stop) -> Result<(), Error> {
-    let listener = config.http.map(web::bind).transpose()?;
-    let server = config.peer.server.to_string();
-    let (events, from_peer) = channel();
-    let peer = Peer::start(config.peer.clone(), move |event| {
-        let _ = events.send(event);
-    })?;
-    wait_for_server(&from_peer, &server, stop)?;
-    let hub = Hub::default();
+    let (hub, status) = (Hub::default(), Status::new(Instant::now()));
+    let listener = config.http.as_deref().map(web::bind).transpose()?;
+    let output = match &config.out {
+        Some(path) => Some(Output::start(path, config.overwrite, &hub)?),
+        None => None,
+    };
+    let link = Link::new(config.peer.clone(), status.clone());
+    let show = Show {
+        channel: config.channel.clone(),
+        programme: Programme::default(),
+        hub: hub.clone(),
+        status: status.clone(),
+        frames: Frames::default(),
+        output,
+        trouble: None,
+        is_served: listener.is_some(),
+        once: config.once,
+        start: Instant::now(),
+        last_tag: Instant::now(),
+        has_found: false,
+        has_tags: false,
+        casters: 0,
+    };
     if let Some(listener) = listener {
         let address = listener.local_addr()?;
-        let (reader, name, for_figures) =
-            (peer.stats_reader(), config.channel.clone(), hub.clone());
-        let figures = move || Figures {
-            channel: name.clone(),
-            viewers: vec![figures_of("this viewer", reader(), None)],
-            http_viewers: for_figures.viewers(),
-            ..Figures::default()
-        };
-        web::serve(listener, &config.channel, hub.clone(), Arc::new(figures))?;
+        let figures = show.figures(&link);
+        web::serve(listener, &config.channel, hub, config.limits, figures)?;
         let film = utf8_percent_encode(&config.channel, NAME);
-        eprintln!("page: http://{address}/   film: http://{address}/{film}.flv");
+        say(format_args!("page: http://{address}/   film: http://{address}/{film}.flv"));
     }
-    // Nothing is made before there is somebody to watch it for.
-    let output = config.out.as_deref().map(Output::start).transpose()?;
-    let mut show = Show { hub, output, has_found: false, has_tags: false };
-    let end = show.run(&config.channel, &from_peer, &peer, stop);
-    peer.stop();
-    show.finish(config, end)
-}
-
-/// How the show ended.
-enum End {
-    /// The broadcast is over, or we are.
-    Done,
-    /// Writing failed; the output says why.
-    OutputFailed,
+    show.run(config, link, stop)
 }
 
 struct Show {
+    channel: String,
+    programme: Programme,
     hub: Hub,
+    status: Status,
+    frames: Frames,
     output: Option<Output>,
+    /// What went wrong with the output, while serving went on.
+    trouble: Option<Error>,
+    is_served: bool,
+    once: bool,
+    start: Instant,
+    last_tag: Instant,
     has_found: bool,
     has_tags: bool,
+    casters: usize,
 }
 
 impl Show {
-    fn run(
-        &mut self,
-        channel: &str,
-        events: &Receiver<PeerEvent>,
-        peer: &Peer,
-        stop: &Stop,
-    ) -> End {
-        let mut progress_at = Instant::now() + FIRST_PROGRESS;
-        while !stop.is_set() {
-            match events.recv_timeout(TICK) {
-                Ok(PeerEvent::Tag(tag)) => match self.take(&tag) {
-                    Written::Soon => {}
-                    Written::TooSlow => return End::OutputFailed,
-                    Written::Over => return End::Done,
-                },
-                Ok(PeerEvent::Found) => self.has_found = true,
-                Ok(PeerEvent::Ended) => {
-                    eprintln!("the broadcast has ended");
-                    return End::Done;
-                }
-                Ok(PeerEvent::Connected | PeerEvent::Failed(_))
-                | Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return End::Done,
+    fn figures(&self, link: &Link) -> web::FigureSource {
+        let (reader, channel) = (link.stats_reader(), self.channel.clone());
+        let (status, hub, frames) = (self.status.clone(), self.hub.clone(), self.frames.clone());
+        Arc::new(move || {
+            let stats = reader();
+            let (state, since) = status.at(Instant::now());
+            Figures {
+                channel: channel.clone(),
+                state,
+                state_ms: since.as_millis() as u64,
+                casters: stats.casters,
+                stream: Stream::of(&hub.headers(), &frames, hub.bitrate()),
+                viewers: vec![figures_of("this viewer", stats, frames.delay_ms())],
+                is_one_clock: false,
+                bytes_cast: None,
+                bytes_published: None,
+                http_viewers: 0,
             }
-            if progress_at <= Instant::now() {
-                progress_at += PROGRESS;
-                self.report(channel, &peer.stats());
-            }
-        }
-        End::Done
+        })
     }
 
-    fn take(&mut self, tag: &Tag) -> Written {
-        self.has_tags |= tag.is_media();
-        self.hub.push(tag);
-        self.output.as_ref().map_or(Written::Soon, |output| output.write(tag))
-    }
-
-    fn report(&self, channel: &str, stats: &PeerStats) {
-        if !self.has_found {
-            eprintln!(
-                "waiting: nobody casts '{channel}' yet ({} members)",
-                stats.group.estimated_members
-            );
-            return;
+    fn run(mut self, config: &WatchConfig, mut link: Link, stop: &Stop) -> Result<(), Error> {
+        let outcome = self.watch(&mut link, stop);
+        self.programme.end();
+        self.hub.take(&mut self.programme);
+        self.hub.close();
+        let left = link.stop();
+        let written = self.output.take().map(Output::finish).transpose();
+        outcome.and(left)?;
+        let written = written?;
+        if let Some(trouble) = self.trouble {
+            return Err(trouble);
         }
-        eprintln!(
-            "{:.1} MB from the source, {:.1} MB from peers, {:.1} MB relayed; {} members, {} neighbours, {} lost",
-            stats.stream.bytes_from_source as f64 / 1e6,
-            stats.stream.bytes_from_peers as f64 / 1e6,
-            stats.stream.bytes_sent as f64 / 1e6,
-            stats.group.estimated_members,
-            stats.group.neighbours,
-            stats.stream.fragments_lost,
-        );
-    }
-
-    fn finish(self, config: &WatchConfig, end: End) -> Result<(), Error> {
-        let written = self.output.map(Output::finish).transpose()?;
-        if matches!(end, End::OutputFailed) {
-            let error = std::io::Error::other("the disk is too slow for the stream");
-            let path = config.out.clone().unwrap_or_default();
-            return Err(Error::Output { path, error, kept: written.unwrap_or(0) });
-        }
-        match config.limit {
+        match config.limit.filter(|_| stop.has_run_out()) {
             Some(limit) if !self.has_tags => {
                 Err(Error::NobodyCasts(config.channel.clone(), humantime::format_duration(limit)))
             }
@@ -166,6 +150,103 @@ impl Show {
             }
             _ => Ok(()),
         }
+    }
+
+    fn watch(&mut self, link: &mut Link, stop: &Stop) -> Result<(), Error> {
+        let mut progress_at = Instant::now() + FIRST_PROGRESS;
+        while !stop.is_set() {
+            match link.poll(TICK)? {
+                Some(LinkEvent::Tag(tag)) => self.take(tag),
+                Some(LinkEvent::Began { from_start }) => {
+                    self.programme.begin(from_start);
+                    self.hub.take(&mut self.programme);
+                }
+                Some(LinkEvent::Found) => self.has_found = true,
+                Some(LinkEvent::Ended) => {
+                    self.end();
+                    if self.once {
+                        return Ok(());
+                    }
+                }
+                Some(LinkEvent::Connected | LinkEvent::Contested) | None => {}
+            }
+            if self.last_tag.elapsed() >= REST {
+                self.last_tag = Instant::now();
+                self.programme.rest();
+                self.hub.take(&mut self.programme);
+            }
+            if self.output.as_ref().is_some_and(Output::has_ended) && self.end_output()? {
+                return Ok(());
+            }
+            if progress_at <= Instant::now() {
+                progress_at += PROGRESS;
+                self.report(link);
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, tag: Tag) {
+        let now = Instant::now();
+        self.last_tag = now;
+        if tag.is_media() {
+            self.has_tags = true;
+            self.status.media(now);
+        }
+        self.frames.note(&tag);
+        if tag.kind == TagKind::Script {
+            self.frames.note_clock(&tag);
+        }
+        self.programme.push(tag, now - self.start);
+        self.hub.take(&mut self.programme);
+    }
+
+    fn end(&mut self) {
+        self.status.end(Instant::now());
+        self.programme.end();
+        self.hub.take(&mut self.programme);
+        let next = if self.once { "" } else { "; waiting for the next" };
+        say(format_args!("the broadcast has ended{next}"));
+    }
+
+    /// The output has ended: true if there is nothing else to do. Serving goes on without it.
+    fn end_output(&mut self) -> Result<bool, Error> {
+        let Some(output) = self.output.take() else { return Ok(false) };
+        match output.finish() {
+            Ok(_) => Ok(!self.is_served),
+            Err(error) if self.is_served => {
+                warn(format_args!("{error}. The film is served on"));
+                self.trouble = Some(error);
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn report(&mut self, link: &Link) {
+        let stats = link.stats();
+        let casters = std::mem::replace(&mut self.casters, stats.casters);
+        if stats.casters > 1 && casters <= 1 {
+            let hint = "this shows whoever was first; one of them should stop";
+            warn(format_args!("{} cast '{}' at once: {hint}", stats.casters, self.channel));
+        }
+        if !link.was_connected() {
+            return;
+        }
+        if !self.has_found {
+            let members = stats.group.estimated_members;
+            say(format_args!("waiting: nobody casts '{}' yet ({members} members)", self.channel));
+            return;
+        }
+        say(format_args!(
+            "{:.1} MB from the source, {:.1} MB from peers, {:.1} MB relayed; {} members, {} neighbours, {} lost",
+            stats.stream.bytes_from_source as f64 / 1e6,
+            stats.stream.bytes_from_peers as f64 / 1e6,
+            stats.stream.bytes_sent as f64 / 1e6,
+            stats.group.estimated_members,
+            stats.group.neighbours,
+            stats.stream.fragments_lost,
+        ));
     }
 }
 

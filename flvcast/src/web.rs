@@ -1,58 +1,26 @@
 //! The page, the film as HTTP-FLV, and the figures.
 
+mod connections;
+mod figures;
+mod film;
+
 use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
 };
 
 use axum::{
-    Json, Router,
-    body::Body,
+    Extension, Json, Router,
     extract::{Path, State},
-    http::{StatusCode, header},
+    http::{HeaderName, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
-use serde::Serialize;
-use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 
 use crate::{Error, hub::Hub};
-
-/// Figures of one viewer, as the page shows them. Bytes count from the start.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct ViewerFigures {
-    /// "viewer 1"
-    pub name: String,
-    /// Likely members of the group, itself included.
-    pub members: u64,
-    /// Connected members.
-    pub neighbours: usize,
-    /// Fragments from the caster.
-    pub bytes_from_source: u64,
-    /// Fragments from other viewers.
-    pub bytes_from_peers: u64,
-    /// Fragments passed on to others.
-    pub bytes_relayed: u64,
-    /// Fragments never received.
-    pub lost: u64,
-    /// From the caster's publishing to this viewer's playing; nothing if it cannot be known.
-    pub delay_ms: Option<u64>,
-}
-
-/// All figures.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct Figures {
-    /// The channel's name.
-    pub channel: String,
-    /// One or, in the demonstration, several.
-    pub viewers: Vec<ViewerFigures>,
-    /// Fragments that the caster sent, if it runs here.
-    pub bytes_cast: Option<u64>,
-    /// Bytes of the stream itself, if the caster runs here.
-    pub bytes_published: Option<u64>,
-    /// Browsers and players on this page's film.
-    pub http_viewers: usize,
-}
+pub use connections::Limits;
+use connections::{Connection, Connections};
+pub use figures::{Figures, Frames, Stream, ViewerFigures};
 
 /// Makes the figures when asked.
 pub type FigureSource = Arc<dyn Fn() -> Figures + Send + Sync>;
@@ -61,13 +29,16 @@ pub type FigureSource = Arc<dyn Fn() -> Figures + Send + Sync>;
 struct Shared {
     hub: Hub,
     figures: FigureSource,
-    film: String,
+    film: Arc<str>,
+    connections: Arc<Connections>,
+    ticks: Arc<film::Ticks>,
 }
 
 /// Takes the address, so that a taken one is known at once.
-pub fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
-    let failed = |error| Error::Http(address, error);
-    let listener = TcpListener::bind(address).map_err(failed)?;
+pub fn bind(addresses: &[SocketAddr]) -> Result<TcpListener, Error> {
+    let first = addresses.first().copied().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
+    let failed = |error| Error::Http(first, error);
+    let listener = TcpListener::bind(addresses).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     Ok(listener)
 }
@@ -77,69 +48,100 @@ pub fn serve(
     listener: TcpListener,
     channel: &str,
     hub: Hub,
+    limits: Limits,
     figures: FigureSource,
 ) -> Result<(), Error> {
-    let shared = Shared { hub, figures, film: format!("{channel}.flv") };
-    let router = Router::new()
-        .route(
-            "/",
-            get(|| async {
-                asset("text/html; charset=utf-8", include_bytes!("../web/index.html"))
-            }),
-        )
-        .route(
-            "/app.js",
-            get(|| async { asset("text/javascript", include_bytes!("../web/app.js")) }),
-        )
-        .route(
-            "/style.css",
-            get(|| async { asset("text/css", include_bytes!("../web/style.css")) }),
-        )
-        .route(
-            "/mpegts.js",
-            get(|| async { asset("text/javascript", include_bytes!("../web/mpegts.js")) }),
-        )
-        .route(
-            "/uPlot.js",
-            get(|| async { asset("text/javascript", include_bytes!("../web/uPlot.min.js")) }),
-        )
-        .route(
-            "/uPlot.css",
-            get(|| async { asset("text/css", include_bytes!("../web/uPlot.min.css")) }),
-        )
-        .route(
-            "/figures.json",
-            get(|State(shared): State<Shared>| async move { Json((shared.figures)()) }),
-        )
-        .route("/{*film}", get(film))
-        .with_state(shared);
+    let shared = Shared {
+        hub: hub.clone(),
+        figures,
+        film: format!("{channel}.flv").into(),
+        connections: Arc::new(Connections::new(limits)),
+        ticks: Arc::default(),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("http".into()).spawn(move || {
         runtime.block_on(async {
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            axum::serve(listener, router).await
-        })
+            let listener = match tokio::net::TcpListener::from_std(listener) {
+                Ok(listener) => listener,
+                Err(error) => return log::error!("HTTP ends: {error}"),
+            };
+            let (connections, ticks) = (shared.connections.clone(), shared.ticks.clone());
+            tokio::spawn(async move { ticks.run(&hub).await });
+            connections.accept(listener, router(shared)).await;
+        });
     })?;
     Ok(())
+}
+
+fn router(shared: Shared) -> Router {
+    const HTML: &str = "text/html; charset=utf-8";
+    const SCRIPT: &str = "text/javascript";
+    let assets: [(&str, &str, &[u8]); 8] = [
+        ("/", HTML, include_bytes!("../web/index.html")),
+        ("/app.js", SCRIPT, include_bytes!("../web/app.js")),
+        ("/player.js", SCRIPT, include_bytes!("../web/player.js")),
+        ("/charts.js", SCRIPT, include_bytes!("../web/charts.js")),
+        ("/style.css", "text/css", include_bytes!("../web/style.css")),
+        ("/mpegts.js", SCRIPT, include_bytes!("../web/mpegts.js")),
+        ("/uPlot.js", SCRIPT, include_bytes!("../web/uPlot.min.js")),
+        ("/uPlot.css", "text/css", include_bytes!("../web/uPlot.min.css")),
+    ];
+    let icon: (&str, &str, &[u8]) =
+        ("/icon.svg", "image/svg+xml", include_bytes!("../web/icon.svg"));
+    let mut router = Router::new();
+    for (path, kind, bytes) in assets.into_iter().chain([icon]) {
+        router = router.route(path, get(move || async move { asset(kind, bytes) }));
+    }
+    router
+        .route("/favicon.ico", get(move || async move { asset(icon.1, icon.2) }))
+        .route(
+            "/figures.json",
+            get(|State(shared): State<Shared>| async move {
+                let mut figures = (shared.figures)();
+                figures.http_viewers = shared.connections.viewers();
+                ([(header::CACHE_CONTROL, "no-store")], Json(figures))
+            }),
+        )
+        .route("/{*film}", get(film).options(preflight))
+        .with_state(shared)
 }
 
 fn asset(kind: &'static str, bytes: &'static [u8]) -> Response {
     ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-cache")], bytes).into_response()
 }
 
-async fn film(State(shared): State<Shared>, Path(path): Path<String>) -> Response {
-    if path != shared.film {
+/// Players on other pages may take the film, as they ask first.
+async fn preflight() -> Response {
+    const HEADERS: [(HeaderName, &str); 4] = [
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, OPTIONS"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "Range, Cache-Control"),
+        (header::ACCESS_CONTROL_MAX_AGE, "86400"),
+    ];
+    (StatusCode::NO_CONTENT, HEADERS).into_response()
+}
+
+async fn film(
+    State(shared): State<Shared>,
+    Extension(connection): Extension<Arc<Connection>>,
+    Path(path): Path<String>,
+) -> Response {
+    if path != *shared.film {
         let hint = format!("not here; the film is at /{}\n", shared.film);
         return (StatusCode::NOT_FOUND, hint).into_response();
     }
-    let Some(receiver) = shared.hub.watch() else {
-        return (StatusCode::SERVICE_UNAVAILABLE, "too many viewers\n").into_response();
+    let Some(seat) = shared.connections.seat(&connection) else {
+        const HINT: &str = "too many viewers; try again later, or raise --max-viewers\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "10")], HINT)
+            .into_response();
     };
-    let bytes = ReceiverStream::new(receiver).map(Ok::<_, std::convert::Infallible>);
     let headers = [
         (header::CONTENT_TYPE, "video/x-flv"),
         (header::CACHE_CONTROL, "no-store"),
+        (header::ACCEPT_RANGES, "none"),
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
     ];
-    (headers, Body::from_stream(bytes)).into_response()
+    let viewer = shared.hub.join();
+    connection.watches(&viewer);
+    (headers, film::body(viewer, seat, shared.ticks.clone())).into_response()
 }

@@ -1,13 +1,23 @@
-//! An incremental demuxer. Damage costs the damaged tags, no more.
+//! An incremental demuxer. Damage costs the damaged tags, no more; and what other programs write
+//! beyond the specification is no damage.
 
 use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;
 
-use super::tag::{Tag, TagKind};
+use super::{
+    mux::{TAG_HEADER_LEN, Tracks},
+    tag::{Tag, TagKind},
+};
 
 const FILE_HEADER: usize = 9;
-const TAG_HEADER: usize = 11;
 const TRAILER: usize = 4;
+/// The header may be longer than the nine bytes known; not by much.
+const MAX_FILE_HEADER: usize = 1024;
+/// What may stand before the file's header, ID3 tags apart.
+const MAX_JUNK: usize = 4096;
+/// ID3v2, which some encoders put before the file: `ID3`, version, flags and a size of 4 × 7 bits.
+const ID3_HEADER: usize = 10;
+const MAX_ID3: usize = 16 << 20;
 /// While looking for the next tag after damage, a tag larger than this is not believed.
 const MAX_RESYNC_TAG: usize = 4 << 20;
 
@@ -23,6 +33,8 @@ pub struct Skipped {
     pub bytes: u64,
     /// Places where that happened.
     pub places: u64,
+    /// Encrypted tags, which nobody here can play.
+    pub encrypted: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,18 +50,47 @@ pub struct Demuxer {
     buffer: BytesMut,
     state: State,
     skipped: Skipped,
+    /// Bytes of ID3 still to be passed over.
+    id3_left: usize,
+    tracks: Tracks,
+    headers: u64,
+    /// Of the last good tag. Zero by the specification, but not with every writer.
+    stream_id: [u8; 3],
+    /// What this writer's trailing sizes are off by, once tags proved it.
+    trailer_error: Option<u32>,
+    is_at_end: bool,
 }
 
 impl Default for Demuxer {
     fn default() -> Self {
-        Self { buffer: BytesMut::new(), state: State::Start, skipped: Skipped::default() }
+        Self {
+            buffer: BytesMut::new(),
+            state: State::Start,
+            skipped: Skipped::default(),
+            id3_left: 0,
+            tracks: Tracks::default(),
+            headers: 0,
+            stream_id: [0; 3],
+            trailer_error: None,
+            is_at_end: false,
+        }
     }
 }
 
 impl Demuxer {
+    /// One for bytes from the middle of a file, which begin with a tag.
+    pub fn within_file() -> Self {
+        Self { state: State::InSync, ..Self::default() }
+    }
+
     /// Adds bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Nothing more will be pushed: a last tag without trailing size counts as whole.
+    pub fn finish(&mut self) {
+        self.is_at_end = true;
     }
 
     /// What was passed over so far.
@@ -58,8 +99,30 @@ impl Demuxer {
     }
 
     /// Bytes of a tag that is not whole yet.
-    pub fn pending(&self) -> usize {
-        self.buffer.len()
+    pub fn pending(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// Gives up the bytes of a tag that is not whole yet.
+    pub fn forget_pending(&mut self) {
+        self.buffer.clear();
+    }
+
+    /// What is pending will never be whole: looks for a tag in it and behind it.
+    pub fn give_up_pending(&mut self) {
+        if self.state == State::InSync && !self.buffer.is_empty() {
+            self.lose();
+        }
+    }
+
+    /// File headers read so far. More than one: files were put together, and time begins anew.
+    pub fn headers(&self) -> u64 {
+        self.headers
+    }
+
+    /// What the last file header promises.
+    pub fn tracks(&self) -> Tracks {
+        self.tracks
     }
 
     /// Says at once whether what was pushed so far can be FLV.
@@ -85,45 +148,129 @@ impl Demuxer {
         }
     }
 
+    /// True when the header was read, or something before it was passed over.
     fn read_file_header(&mut self) -> Result<bool, NotFlv> {
+        if self.skip_id3() {
+            return Ok(!self.buffer.is_empty());
+        }
         if !b"FLV".starts_with(&self.buffer[..self.buffer.len().min(3)]) {
-            return Err(NotFlv);
+            return self.skip_junk();
         }
         if self.buffer.len() < FILE_HEADER {
             return Ok(false);
         }
         let offset =
-            u32::from_be_bytes([self.buffer[5], self.buffer[6], self.buffer[7], self.buffer[8]]);
-        // The header may be longer than the nine bytes known; not by much.
-        let header = (offset as usize).clamp(FILE_HEADER, 1024) + TRAILER;
-        if self.buffer.len() < header {
+            self.buffer[5..FILE_HEADER].iter().fold(0, |all, byte| all << 8 | *byte as usize);
+        let header = offset.clamp(FILE_HEADER, MAX_FILE_HEADER);
+        if self.buffer.len() <= header {
             return Ok(false);
         }
-        self.buffer.advance(header);
+        // The zero before the first tag is missing where that stands in its place.
+        let is_tag = TagKind::from_code(self.buffer[header]).is_some();
+        let whole = if is_tag { header } else { header + TRAILER };
+        if self.buffer.len() < whole {
+            return Ok(false);
+        }
+        self.tracks = Tracks::from_flags(self.buffer[4]);
+        self.buffer.advance(whole);
+        self.headers += 1;
         self.state = State::InSync;
         Ok(true)
     }
 
-    fn read_tag(&mut self) -> Step {
-        if self.buffer.len() < TAG_HEADER {
-            return Step::NeedMore;
+    /// Whether some of an ID3 tag was passed over.
+    fn skip_id3(&mut self) -> bool {
+        if self.id3_left == 0 && self.buffer.len() >= ID3_HEADER && self.buffer.starts_with(b"ID3")
+        {
+            let size = self.buffer[6..ID3_HEADER]
+                .iter()
+                .fold(0, |all, byte| all << 7 | usize::from(byte & 0x7f));
+            self.id3_left = (ID3_HEADER + size).min(MAX_ID3);
         }
-        let Some((kind, size, timestamp)) = parse_header(&self.buffer) else { return self.lose() };
-        let whole = TAG_HEADER + size + TRAILER;
-        if self.buffer.len() < whole {
-            return Step::NeedMore;
+        let skipped = self.id3_left.min(self.buffer.len());
+        self.id3_left -= skipped;
+        self.buffer.advance(skipped);
+        skipped > 0
+    }
+
+    /// Looks for a file header behind a little that is none.
+    fn skip_junk(&mut self) -> Result<bool, NotFlv> {
+        const SIGN: &[u8] = b"FLV\x01";
+        const ID3: &[u8] = b"ID3";
+        if ID3.starts_with(&self.buffer[..self.buffer.len().min(ID3.len())]) {
+            return Ok(false);
         }
-        if !trailer_fits(&self.buffer, size) {
-            return self.lose();
-        }
-        let bytes = self.buffer.split_to(whole).freeze();
-        let payload = bytes.slice(TAG_HEADER..TAG_HEADER + size);
-        match kind {
-            // A copy, so that a small tag does not keep a large buffer alive.
-            Some(kind) => {
-                Step::Tag(Tag { kind, timestamp, payload: Bytes::copy_from_slice(&payload) })
+        let seen = &self.buffer[..self.buffer.len().min(MAX_JUNK)];
+        match seen.windows(SIGN.len()).position(|bytes| bytes == SIGN) {
+            Some(at) => {
+                self.skip(at);
+                Ok(true)
             }
+            // Zeros may be followed by anything; what begins otherwise is another kind of file.
+            None if seen.len() < MAX_JUNK && SIGN.starts_with(behind_zeros(seen)) => Ok(false),
+            None => Err(NotFlv),
+        }
+    }
+
+    fn read_tag(&mut self) -> Step {
+        if self.buffer.starts_with(b"FLV\x01") {
+            self.state = State::Start;
+            return Step::Again;
+        }
+        if self.buffer.len() < TAG_HEADER_LEN {
+            return Step::NeedMore;
+        }
+        let Some(header) = Header::parse(&self.buffer) else { return self.lose() };
+        let end = TAG_HEADER_LEN + header.size;
+        match self.judge_trailer(&header) {
+            Trailer::Fits => self.take(&header, end + TRAILER),
+            Trailer::Missing => self.take(&header, end),
+            Trailer::Unknown => Step::NeedMore,
+            Trailer::Wrong => self.lose(),
+        }
+    }
+
+    fn take(&mut self, header: &Header, whole: usize) -> Step {
+        let payload = &self.buffer[TAG_HEADER_LEN..TAG_HEADER_LEN + header.size];
+        // A copy, so that a small tag does not keep a large buffer alive.
+        let payload = Bytes::copy_from_slice(payload);
+        self.buffer.advance(whole);
+        self.stream_id = header.stream_id;
+        self.skipped.encrypted += u64::from(header.is_encrypted);
+        match header.kind.filter(|_| !header.is_encrypted) {
+            Some(kind) => Step::Tag(Tag { kind, timestamp: header.timestamp, payload }),
             None => Step::Again,
+        }
+    }
+
+    /// The trailing size is the tag's, or zero as live recorders leave it, or off by what is always
+    /// the same with some writers. Whatever it says, a tag that follows proves the tag.
+    fn judge_trailer(&mut self, header: &Header) -> Trailer {
+        let end = TAG_HEADER_LEN + header.size;
+        let Some(rest) = self.buffer.get(end..) else { return Trailer::Unknown };
+        let Some(trailer) = rest.first_chunk().map(|trailer| u32::from_be_bytes(*trailer)) else {
+            return if self.is_at_end { Trailer::Missing } else { Trailer::Unknown };
+        };
+        let error = trailer.wrapping_sub(end as u32);
+        if header.kind.is_some()
+            && (error == 0 || trailer == 0 || self.trailer_error == Some(error))
+        {
+            return Trailer::Fits;
+        }
+        let next = &rest[TRAILER..];
+        if header.kind.is_none() {
+            return if error == 0 { Trailer::Fits } else { Trailer::Wrong };
+        }
+        match Header::parse(next) {
+            Some(next) if next.kind.is_some() && next.follows(header) => {
+                self.trailer_error = Some(error);
+                Trailer::Fits
+            }
+            None if next.len() < TAG_HEADER_LEN && self.is_at_end && next.is_empty() => {
+                Trailer::Fits
+            }
+            None if next.len() < TAG_HEADER_LEN && !self.is_at_end => Trailer::Unknown,
+            _ => Trailer::Wrong,
         }
     }
 
@@ -137,23 +284,33 @@ impl Demuxer {
     /// Looks for a header whose trailer agrees. False when more bytes are needed.
     fn resync(&mut self) -> bool {
         let mut unfinished = None;
-        let last = self.buffer.len().saturating_sub(TAG_HEADER);
+        let last = self.buffer.len().saturating_sub(TAG_HEADER_LEN);
         for at in 0..last {
             let rest = &self.buffer[at..];
-            let Some((Some(_), size, _)) = parse_header(rest) else { continue };
-            if rest.len() >= TAG_HEADER + size + TRAILER {
-                if trailer_fits(rest, size) {
+            let Some(header) = Header::parse(rest) else { continue };
+            if header.kind.is_none() || header.stream_id != self.stream_id {
+                continue;
+            }
+            let end = TAG_HEADER_LEN + header.size;
+            match rest.get(end..end + TRAILER) {
+                Some(trailer) if self.is_trailer(trailer, end) => {
                     self.skip(at);
                     self.state = State::InSync;
                     return true;
                 }
-            } else if size <= MAX_RESYNC_TAG {
                 // Perhaps: its end is still to come.
-                unfinished = unfinished.or(Some(at));
+                None if header.size <= MAX_RESYNC_TAG => unfinished = unfinished.or(Some(at)),
+                _ => {}
             }
         }
         self.skip(unfinished.unwrap_or(last));
         false
+    }
+
+    fn is_trailer(&self, bytes: &[u8], end: usize) -> bool {
+        let trailer = bytes.iter().fold(0u32, |all, byte| all << 8 | u32::from(*byte));
+        let error = trailer.wrapping_sub(end as u32);
+        error == 0 || self.trailer_error == Some(error) || (trailer == 0 && end > TAG_HEADER_LEN)
     }
 
     fn skip(&mut self, count: usize) {
@@ -162,35 +319,55 @@ impl Demuxer {
     }
 }
 
+fn behind_zeros(bytes: &[u8]) -> &[u8] {
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    &bytes[zeros..]
+}
+
 enum Step {
     Tag(Tag),
     NeedMore,
     Again,
 }
 
-/// Kind (nothing for one to be ignored), payload size and timestamp; nothing if it is no header.
-fn parse_header(bytes: &[u8]) -> Option<(Option<TagKind>, usize, u32)> {
-    let header: &[u8; TAG_HEADER] = bytes.first_chunk()?;
-    let stream_id = &header[8..];
-    // Bit 5 marks encrypted tags, which nobody here can play.
-    let code = header[0] & 0x1f;
-    if header[0] & 0xc0 != 0 || stream_id != [0, 0, 0] || !matches!(code, 8 | 9 | 15 | 18) {
-        return None;
-    }
-    let size = u32::from_be_bytes([0, header[1], header[2], header[3]]) as usize;
-    let timestamp = u32::from_be_bytes([header[7], header[4], header[5], header[6]]);
-    let kind = TagKind::from_code(code).filter(|_| header[0] & 0x20 == 0);
-    Some((kind, size, timestamp))
+enum Trailer {
+    Fits,
+    Missing,
+    Unknown,
+    Wrong,
 }
 
-/// The trailing size is the tag's, or 0 as some writers leave it.
-fn trailer_fits(bytes: &[u8], size: usize) -> bool {
-    let end = TAG_HEADER + size;
-    let trailer = bytes
-        .get(end..end + TRAILER)
-        .and_then(|trailer| trailer.try_into().ok())
-        .map(u32::from_be_bytes);
-    trailer.is_some_and(|value| value as usize == end || value == 0 || value as usize == size)
+/// A tag's header. No kind: a type that is passed over.
+struct Header {
+    kind: Option<TagKind>,
+    is_encrypted: bool,
+    size: usize,
+    timestamp: u32,
+    stream_id: [u8; 3],
+}
+
+impl Header {
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let header: &[u8; TAG_HEADER_LEN] = bytes.first_chunk()?;
+        let code = header[0] & 0x1f;
+        if header[0] & 0xc0 != 0 || code == 0 {
+            return None;
+        }
+        Some(Self {
+            kind: TagKind::from_code(code),
+            is_encrypted: header[0] & 0x20 != 0,
+            size: u32::from_be_bytes([0, header[1], header[2], header[3]]) as usize,
+            timestamp: u32::from_be_bytes([header[7], header[4], header[5], header[6]]),
+            stream_id: [header[8], header[9], header[10]],
+        })
+    }
+
+    /// Whether it can be the tag after `before`, of which there is no other proof.
+    fn follows(&self, before: &Self) -> bool {
+        const NEAR: i32 = 60_000;
+        let apart = self.timestamp.wrapping_sub(before.timestamp).cast_signed();
+        self.stream_id == before.stream_id && apart.abs() < NEAR
+    }
 }
 
 #[cfg(test)]
@@ -205,7 +382,7 @@ mod tests {
     }
 
     fn file(count: usize) -> (Vec<u8>, Vec<Tag>) {
-        let mut out = file_header().to_vec();
+        let mut out = file_header(Tracks::BOTH).to_vec();
         let tags: Vec<Tag> = (0..count).map(tag).collect();
         tags.iter().for_each(|tag| put_tag(&mut out, tag));
         (out, tags)
@@ -235,7 +412,7 @@ mod tests {
         let (bytes, tags) = file(20);
         let (read, demuxer) = read_all(&bytes[..bytes.len() - 10], 64);
         assert_eq!(read, tags[..19]);
-        assert!(demuxer.pending() > 0);
+        assert!(!demuxer.pending().is_empty());
     }
 
     #[test]
@@ -263,5 +440,98 @@ mod tests {
         let mut demuxer = Demuxer::default();
         demuxer.push(b"\x00\x00\x00\x20ftypisom");
         assert_eq!(demuxer.next_tag(), Err(NotFlv));
+    }
+
+    /// A file whose trailing sizes are what `trailer` makes of the payload's.
+    fn file_with(count: usize, trailer: impl Fn(u32) -> u32) -> (Vec<u8>, Vec<Tag>) {
+        let mut out = file_header(Tracks::BOTH).to_vec();
+        let tags: Vec<Tag> = (0..count).map(tag).collect();
+        for tag in &tags {
+            put_tag(&mut out, tag);
+            let at = out.len() - TRAILER;
+            out[at..].copy_from_slice(&trailer(tag.payload.len() as u32).to_be_bytes());
+        }
+        (out, tags)
+    }
+
+    #[test]
+    fn trailing_sizes_of_other_writers() {
+        for trailer in [
+            |_| 0,
+            |size| size,
+            |size| size + 10,
+            |size| size + 15,
+            |size: u32| size.wrapping_sub(1),
+            |size| (size * 7919) ^ 0x55aa,
+        ] {
+            let (bytes, tags) = file_with(30, trailer);
+            for step in [1, 13, 5000] {
+                let (mut read, mut demuxer) = read_all(&bytes, step);
+                demuxer.finish();
+                read.extend(demuxer.next_tag().unwrap());
+                assert_eq!(read, tags);
+                assert_eq!(demuxer.skipped(), Skipped::default());
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_tag_may_lack_its_size() {
+        let (bytes, tags) = file(10);
+        for missing in 1..=4 {
+            let (mut read, mut demuxer) = read_all(&bytes[..bytes.len() - missing], 64);
+            assert_eq!(read, tags[..9]);
+            demuxer.finish();
+            read.extend(demuxer.next_tag().unwrap());
+            assert_eq!(read, tags);
+        }
+    }
+
+    #[test]
+    fn what_stands_before_the_header_is_passed_over() {
+        let (bytes, tags) = file(10);
+        let id3 = [b"ID3\x04\0\0\0\0\x01\x0a".as_slice(), &[7; 138]].concat();
+        for before in [id3.clone(), [id3.clone(), id3].concat(), vec![0; 20]] {
+            let bytes = [before, bytes.clone()].concat();
+            for step in [1, 50, 5000] {
+                assert_eq!(read_all(&bytes, step).0, tags);
+            }
+        }
+    }
+
+    #[test]
+    fn files_put_together_are_one_stream_with_two_beginnings() {
+        let (bytes, tags) = file(10);
+        let (read, demuxer) = read_all(&[&bytes[..], &bytes[..]].concat(), 77);
+        assert_eq!(read, [&tags[..], &tags[..]].concat());
+        assert_eq!((demuxer.headers(), demuxer.skipped()), (2, Skipped::default()));
+    }
+
+    #[test]
+    fn stream_numbers_odd_kinds_and_empty_tags() {
+        let (mut bytes, mut tags) = file(6);
+        tags[2].payload = Bytes::new();
+        bytes.truncate(13);
+        for (index, tag) in tags.iter().enumerate() {
+            let at = bytes.len();
+            put_tag(&mut bytes, tag);
+            bytes[at + 10] = 1;
+            if index == 3 {
+                bytes[at] = 15;
+            }
+        }
+        tags.remove(3);
+        let (read, demuxer) = read_all(&bytes, 9);
+        assert_eq!((read, demuxer.skipped()), (tags, Skipped::default()));
+    }
+
+    #[test]
+    fn the_header_promises_tracks_and_may_lack_its_zero() {
+        let (mut bytes, tags) = file(3);
+        bytes[4] = 1;
+        bytes.drain(9..13);
+        let (read, demuxer) = read_all(&bytes, 10);
+        assert_eq!(read, tags);
+        assert_eq!(demuxer.tracks(), Tracks { audio: false, video: true });
     }
 }

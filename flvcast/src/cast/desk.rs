@@ -1,0 +1,146 @@
+//! From what sources give to what is sent, and when: one timeline, paced, with headers repeated.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant, SystemTime},
+};
+
+use super::mixer::{Mixed, Mixer};
+use crate::{
+    Error,
+    flv::Tag,
+    pacer::Pacer,
+    repeater::Repeater,
+    timeline::{Placed, Timeline},
+};
+
+/// When nothing came for so long, what is held for what might follow goes out.
+const REST: Duration = Duration::from_millis(500);
+
+/// What is to be done next.
+#[derive(Debug)]
+pub enum Next {
+    /// These are due.
+    Send(Vec<Tag>),
+    /// Nothing is due before.
+    Wait(Instant),
+    /// More has to be read.
+    Read,
+    /// Somebody should know this.
+    Say(String),
+    /// Everything was sent.
+    End,
+}
+
+/// A broadcast in the making.
+#[derive(Debug)]
+pub struct Desk {
+    timeline: Timeline,
+    pacer: Pacer,
+    repeater: Repeater,
+    /// The next tag, and when it is due.
+    next: Option<(Instant, Placed)>,
+    said: VecDeque<String>,
+    last_time: u64,
+    last_read: Instant,
+    is_at_end: bool,
+    failure: Option<Error>,
+}
+
+impl Desk {
+    /// Nothing was cast yet.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            timeline: Timeline::default(),
+            pacer: Pacer::default(),
+            repeater: Repeater::default(),
+            next: None,
+            said: VecDeque::new(),
+            last_time: 0,
+            last_read: now,
+            is_at_end: false,
+            failure: None,
+        }
+    }
+
+    /// What to do at this time.
+    pub fn next(&mut self, now: Instant, mixer: &Mixer) -> Result<Next, Error> {
+        if let Some(text) = self.said.pop_front() {
+            return Ok(Next::Say(text));
+        }
+        if self.next.is_none() {
+            self.next = self.timeline.pop().map(|placed| self.schedule(now, placed, mixer));
+        }
+        match self.next.take() {
+            Some((due, placed)) if due > now => {
+                self.next = Some((due, placed));
+                Ok(Next::Wait(due))
+            }
+            Some((_, placed)) => {
+                let mut tags = Vec::new();
+                self.repeater.expand(placed, SystemTime::now(), &mut tags);
+                Ok(Next::Send(tags))
+            }
+            None => match (self.failure.take(), self.is_at_end) {
+                (Some(error), _) => Err(error),
+                (None, true) => Ok(Next::End),
+                (None, false) => Ok(Next::Read),
+            },
+        }
+    }
+
+    fn schedule(&mut self, now: Instant, placed: Placed, mixer: &Mixer) -> (Instant, Placed) {
+        let due = self.pacer.due(now, placed.time);
+        if let Some((backlog, cushion)) = mixer.backlog(placed.tag.timestamp) {
+            self.pacer.hurry(self.last_time, backlog, cushion);
+        }
+        self.last_time = self.last_time.max(placed.time);
+        (due, placed)
+    }
+
+    /// Takes the next that the sources have, waiting `patience` at most.
+    pub fn read(&mut self, mixer: &mut Mixer, patience: Duration) {
+        match mixer.pop(patience) {
+            Ok(Some(mixed)) => {
+                self.last_read = Instant::now();
+                self.take(mixed);
+            }
+            Ok(None) if self.last_read.elapsed() >= REST => self.timeline.flush(),
+            Ok(None) => {}
+            Err(error) => {
+                self.timeline.flush();
+                self.failure = Some(error);
+            }
+        }
+    }
+
+    fn take(&mut self, mixed: Mixed) {
+        match mixed {
+            Mixed::Tag(tag, arrived) => self.timeline.push(tag, arrived),
+            Mixed::Break => self.timeline.break_off(),
+            Mixed::Say(text) => self.said.push_back(text),
+            Mixed::End => {
+                self.timeline.flush();
+                self.is_at_end = true;
+            }
+        }
+    }
+
+    /// As long as there is no connection, what a live source gives is lost, but for its headers.
+    pub fn discard_live(&mut self, mixer: &mut Mixer) {
+        while mixer.is_live() {
+            match mixer.pop(Duration::ZERO) {
+                Ok(Some(Mixed::Tag(tag, _))) => self.repeater.note(&tag),
+                Ok(Some(mixed)) => self.take(mixed),
+                Ok(None) => return,
+                Err(error) => {
+                    self.failure = Some(error);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

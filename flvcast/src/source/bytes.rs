@@ -1,0 +1,179 @@
+//! FLV out of anything that bytes can be read from.
+
+use std::{io::Read, time::Duration};
+
+use super::{Nature, Piece, Source, SourceError};
+use crate::flv::{Demuxer, Skipped, Tag};
+
+const READ: usize = 1 << 16;
+/// Enough to see what a file is.
+pub const SNIFF: usize = 4096;
+
+/// What the first bytes of a source are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// FLV, perhaps behind something else.
+    Flv,
+    /// A playlist.
+    Playlist,
+    /// Neither.
+    Other,
+    /// There are none.
+    Empty,
+}
+
+/// Tells what begins like that.
+pub fn kind(head: &[u8]) -> Kind {
+    let text = head.strip_prefix("\u{feff}".as_bytes()).unwrap_or(head).trim_ascii_start();
+    if head.is_empty() {
+        return Kind::Empty;
+    }
+    if text.starts_with(b"#EXTM3U") {
+        return Kind::Playlist;
+    }
+    let mut demuxer = Demuxer::default();
+    demuxer.push(head);
+    if demuxer.check_start().is_ok() { Kind::Flv } else { Kind::Other }
+}
+
+/// Reads as much as tells what it is: `SNIFF` bytes, or all there are.
+pub fn sniff(input: &mut impl Read) -> std::io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    // One that begins like FLV need not be waited for.
+    while head.len() < SNIFF && !head.starts_with(b"FLV") {
+        let mut chunk = [0; SNIFF];
+        match input.read(&mut chunk[..SNIFF - head.len()]) {
+            Ok(0) => break,
+            Ok(count) => head.extend_from_slice(&chunk[..count]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(head)
+}
+
+/// Tags of an input.
+pub struct FlvReader<R> {
+    name: String,
+    input: R,
+    nature: Nature,
+    demuxer: Demuxer,
+    headers: u64,
+    count: u64,
+    /// Behind a beginning that was just told.
+    next: Option<Tag>,
+    is_at_end: bool,
+    has_complained: bool,
+}
+
+impl<R: Read + Send> FlvReader<R> {
+    /// `head` was read already. `name` is for messages.
+    pub fn new(name: String, head: &[u8], input: R, nature: Nature) -> Self {
+        let mut demuxer = Demuxer::default();
+        demuxer.push(head);
+        Self {
+            name,
+            input,
+            nature,
+            demuxer,
+            headers: 0,
+            count: 0,
+            next: None,
+            is_at_end: false,
+            has_complained: false,
+        }
+    }
+
+    fn fill(&mut self) -> Result<Option<Piece>, SourceError> {
+        let mut chunk = [0; READ];
+        match self.input.read(&mut chunk) {
+            Ok(0) => {
+                self.is_at_end = true;
+                self.demuxer.finish();
+            }
+            Ok(count) => self.demuxer.push(&chunk[..count]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                return Ok(Some(Piece::Nothing));
+            }
+            Err(error) => return Err(self.error(format!("cannot read {}: {error}", self.name))),
+        }
+        Ok(None)
+    }
+
+    fn error(&self, text: String) -> SourceError {
+        match self.nature {
+            Nature::Recorded => SourceError::Final(text),
+            Nature::Live { .. } => SourceError::Passing(text),
+        }
+    }
+
+    /// Where files were put together, the second begins anew.
+    fn announce(&mut self, tag: Tag) -> Piece {
+        let headers = std::mem::replace(&mut self.headers, self.demuxer.headers());
+        if headers != 0 && headers != self.headers {
+            self.next = Some(tag);
+            return Piece::Restart;
+        }
+        self.count += 1;
+        Piece::Tag(tag)
+    }
+
+    fn end(&mut self) -> Result<Piece, SourceError> {
+        if let Some(complaint) = self.complaint() {
+            return Ok(Piece::Notice(complaint));
+        }
+        match self.nature {
+            Nature::Live { .. } => Err(self.error(format!("{} has ended", self.name))),
+            Nature::Recorded if self.count > 0 => Ok(Piece::End),
+            Nature::Recorded => Err(self
+                .error(format!("{} holds no whole FLV tag; there is nothing to cast", self.name))),
+        }
+    }
+
+    /// What was passed over, and whether the end is missing, in words, once.
+    fn complaint(&mut self) -> Option<String> {
+        let is_silent = self.count == 0 || matches!(self.nature, Nature::Live { .. });
+        if is_silent || std::mem::replace(&mut self.has_complained, true) {
+            return None;
+        }
+        let Skipped { bytes, places, encrypted } = self.demuxer.skipped();
+        let (name, tail) = (&self.name, self.demuxer.pending().len());
+        match (places, encrypted, tail) {
+            (0, 0, 0) => None,
+            (0, 0, tail) => Some(format!(
+                "{name} ends in the middle of a tag; its last {tail} bytes were left out"
+            )),
+            (0, encrypted, _) => {
+                Some(format!("{encrypted} tags of {name} are encrypted; they were left out"))
+            }
+            (places, ..) => Some(format!(
+                "{name} is damaged in {places} place(s); {bytes} bytes were passed over"
+            )),
+        }
+    }
+}
+
+impl<R: Read + Send> Source for FlvReader<R> {
+    fn next(&mut self) -> Result<Piece, SourceError> {
+        if let Some(tag) = self.next.take() {
+            self.count += 1;
+            return Ok(Piece::Tag(tag));
+        }
+        loop {
+            match self.demuxer.next_tag() {
+                Ok(Some(tag)) => return Ok(self.announce(tag)),
+                Ok(None) if self.is_at_end => return self.end(),
+                Ok(None) => {
+                    if let Some(piece) = self.fill()? {
+                        return Ok(piece);
+                    }
+                }
+                Err(error) => return Err(self.error(format!("{}: {error}", self.name))),
+            }
+        }
+    }
+}
+
+/// A live source of which little waits.
+pub const STEADY: Nature = Nature::Live { cushion: Duration::from_millis(1000) };

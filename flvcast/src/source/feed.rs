@@ -1,0 +1,215 @@
+//! Runs sources on a thread: one after the other, again from the start, and again when they die.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Cancel, Nature, Opened, Piece, SourceError, SourceSpec,
+    queue::{self, Queue},
+};
+use crate::flv::Tag;
+
+/// Before a source that died is tried again; twice as long each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Which sources, and how often.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// One after the other.
+    pub sources: Vec<SourceSpec>,
+    /// From the first again after the last.
+    pub repeats: bool,
+}
+
+/// What a feed gives.
+#[derive(Debug)]
+pub enum Fed {
+    /// A source gives tags from here on.
+    Opened(Nature),
+    /// A tag, and when it came if the source is live.
+    Tag(Tag, Option<Duration>),
+    /// What comes next has stamps of its own.
+    Restart,
+    /// Something that a person should know.
+    Notice(String),
+    /// Nothing will come, for this reason.
+    Failed(String),
+    /// Everything was read.
+    End,
+}
+
+impl queue::Sized for Fed {
+    fn size(&self) -> usize {
+        match self {
+            Self::Tag(tag, _) => tag.payload.len(),
+            _ => 0,
+        }
+    }
+}
+
+/// A plan that is carried out. Dropped, it ends.
+#[derive(Debug)]
+pub struct Feed {
+    queue: Arc<Queue<Fed>>,
+    cancel: Cancel,
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.queue.close();
+        self.cancel.set();
+    }
+}
+
+impl Feed {
+    /// Begins.
+    pub fn start(plan: Plan) -> Self {
+        let feed = Self { queue: Arc::default(), cancel: Cancel::default() };
+        let runner = Runner {
+            queue: feed.queue.clone(),
+            cancel: feed.cancel.clone(),
+            start: Instant::now(),
+            has_given: false,
+        };
+        std::thread::spawn(move || runner.run(&plan));
+        feed
+    }
+
+    /// The next, or nothing within `patience`.
+    pub fn pop(&self, patience: Duration) -> Option<Fed> {
+        self.queue.pop(patience)
+    }
+
+    /// How far the last stamp that waits is ahead of this one.
+    pub fn ahead_of(&self, stamp: u32) -> Duration {
+        let last = self.queue.last(|fed| match fed {
+            Fed::Tag(tag, _) => Some(tag.timestamp),
+            _ => None,
+        });
+        let ahead = last.map_or(0, |last| last.wrapping_sub(stamp).cast_signed().max(0));
+        Duration::from_millis(ahead.unsigned_abs().into())
+    }
+}
+
+struct Runner {
+    queue: Arc<Queue<Fed>>,
+    cancel: Cancel,
+    start: Instant,
+    /// Something came of the plan so far.
+    has_given: bool,
+}
+
+/// How a source was left.
+enum Left {
+    /// It is over.
+    AtEnd,
+    /// It will never give anything.
+    Failed(String),
+    /// Nobody wants more.
+    Unwanted,
+}
+
+impl Runner {
+    fn run(mut self, plan: &Plan) {
+        loop {
+            let mut failures = Vec::new();
+            for (index, spec) in plan.sources.iter().enumerate() {
+                if index > 0 {
+                    self.queue.push(Fed::Restart);
+                }
+                match self.play(spec) {
+                    Left::AtEnd => {}
+                    Left::Failed(why) => failures.push(why),
+                    Left::Unwanted => return,
+                }
+            }
+            let has_none = failures.len() == plan.sources.len();
+            let last = failures.pop();
+            for why in failures {
+                self.queue.push(Fed::Notice(why));
+            }
+            match last {
+                Some(why) if has_none => {
+                    self.queue.push(Fed::Failed(why));
+                    return;
+                }
+                Some(why) => drop(self.queue.push(Fed::Notice(why))),
+                None => {}
+            }
+            if !plan.repeats {
+                self.queue.push(Fed::End);
+                return;
+            }
+            if !self.queue.push(Fed::Restart) {
+                return;
+            }
+        }
+    }
+
+    /// Plays one source, however often it has to be opened.
+    fn play(&mut self, spec: &SourceSpec) -> Left {
+        let (mut pause, mut is_lost) = (FIRST_PAUSE, false);
+        loop {
+            let given_before = self.has_given;
+            self.has_given = false;
+            let outcome = self.play_once(spec, &mut is_lost);
+            let gave = std::mem::replace(&mut self.has_given, given_before) || self.cancel.is_set();
+            self.has_given |= gave;
+            self.cancel.forget_hooks();
+            match outcome {
+                Ok(left) => return left,
+                Err(SourceError::Final(why)) if !given_before && !gave => return Left::Failed(why),
+                Err(SourceError::Final(why)) if !spec.comes_back() => return Left::Failed(why),
+                Err(error) => {
+                    if gave {
+                        pause = FIRST_PAUSE;
+                    }
+                    if !std::mem::replace(&mut is_lost, true) || gave {
+                        self.queue.push(Fed::Notice(format!("{error}; trying again")));
+                    }
+                }
+            }
+            if !self.cancel.sleep(pause) {
+                return Left::Unwanted;
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            if !self.queue.push(Fed::Restart) {
+                return Left::Unwanted;
+            }
+        }
+    }
+
+    /// From opening to the end, or to an error.
+    fn play_once(&mut self, spec: &SourceSpec, is_lost: &mut bool) -> Result<Left, SourceError> {
+        let Opened { mut source, nature, notice } = spec.open(&self.cancel)?;
+        if let Some(notice) = notice.filter(|_| !*is_lost && !self.has_given) {
+            self.queue.push(Fed::Notice(notice));
+        }
+        let is_live = matches!(nature, Nature::Live { .. });
+        if !self.queue.push(Fed::Opened(nature)) {
+            return Ok(Left::Unwanted);
+        }
+        while !self.cancel.is_set() {
+            let fed = match source.next()? {
+                Piece::Tag(tag) => {
+                    if std::mem::take(is_lost) {
+                        self.queue.push(Fed::Notice(format!("{spec} is back")));
+                    }
+                    self.has_given = true;
+                    Fed::Tag(tag, is_live.then(|| self.start.elapsed()))
+                }
+                Piece::Restart => Fed::Restart,
+                Piece::Notice(text) => Fed::Notice(text),
+                Piece::Nothing => continue,
+                Piece::End => return Ok(Left::AtEnd),
+            };
+            if !self.queue.push(fed) {
+                return Ok(Left::Unwanted);
+            }
+        }
+        Ok(Left::Unwanted)
+    }
+}

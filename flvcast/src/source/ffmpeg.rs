@@ -1,0 +1,266 @@
+//! Anything else: an `ffmpeg` found on this machine makes FLV of it, without coding anew what FLV
+//! can carry.
+
+use std::{
+    io::{Read, Write},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use super::{
+    Cancel, Nature, Opened, Piece, Source, SourceError,
+    bytes::{FlvReader, STEADY},
+};
+
+/// What every player of FLV knows, and therefore stays as it is.
+const VIDEO_COPIED: [&str; 4] = ["h264", "flv1", "vp6f", "vp6a"];
+const AUDIO_COPIED: [&str; 2] = ["aac", "mp3"];
+/// Two seconds between key frames at most, whatever the rate of pictures.
+const ENCODE_VIDEO: [&str; 10] = [
+    "-c:v",
+    "libx264",
+    "-preset",
+    "veryfast",
+    "-pix_fmt",
+    "yuv420p",
+    "-bf",
+    "0",
+    "-force_key_frames",
+    "expr:gte(t,n_forced*2)",
+];
+const ENCODE_AUDIO: [&str; 6] = ["-c:a", "aac", "-b:a", "128k", "-ar", "44100"];
+/// Its last words are kept.
+const MAX_WORDS: usize = 4096;
+
+/// What ffprobe says of a source.
+#[derive(Debug, Default, PartialEq)]
+struct Probed {
+    video: Option<String>,
+    audio: Option<String>,
+    has_duration: bool,
+}
+
+/// A file or URL. One without a duration is live.
+pub fn open(name: &str, cancel: &Cancel) -> Result<Opened, SourceError> {
+    let probed = probe(name)?;
+    let nature = if probed.has_duration { Nature::Recorded } else { STEADY };
+    let mut command = Command::new("ffmpeg");
+    command.args(["-nostdin", "-hide_banner", "-loglevel", "error", "-i"]).arg(input(name));
+    let (child, opened) = start(name, &probed, command, nature, cancel)?;
+    drop(child);
+    Ok(opened)
+}
+
+/// A pipe of which `head` was read already. What it holds cannot be asked first: it is coded anew.
+pub fn open_pipe(
+    name: &str,
+    head: Vec<u8>,
+    mut rest: impl Read + Send + 'static,
+    cancel: &Cancel,
+) -> Result<Opened, SourceError> {
+    let probed =
+        Probed { video: Some(String::new()), audio: Some(String::new()), has_duration: true };
+    let mut command = Command::new("ffmpeg");
+    command.args(["-hide_banner", "-loglevel", "error", "-i", "pipe:0"]);
+    let (input, opened) = start(name, &probed, command, Nature::Recorded, cancel)?;
+    if let Some(mut input) = input {
+        std::thread::spawn(move || {
+            // It ends when either of the two does, and ffmpeg says why.
+            let _ = input.write_all(&head).and_then(|()| std::io::copy(&mut rest, &mut input));
+        });
+    }
+    Ok(opened)
+}
+
+/// A file's name that looks like an option or a protocol is none.
+fn input(name: &str) -> String {
+    if name.contains("://") { name.to_owned() } else { format!("file:{name}") }
+}
+
+fn missing(name: &str, program: &str, error: &std::io::Error) -> SourceError {
+    let what = match error.kind() {
+        std::io::ErrorKind::NotFound => format!("there is no {program} here to read it"),
+        _ => format!("{program} does not run: {error}"),
+    };
+    SourceError::Final(format!(
+        "{name}: this is not an FLV file, and {what}; install it (Debian: apt install ffmpeg), or \
+         convert the film first: ffmpeg -i INPUT -c:v libx264 -g 50 -c:a aac out.flv"
+    ))
+}
+
+fn unreadable(name: &str, words: &str) -> SourceError {
+    let words = words.lines().last().unwrap_or("no reason given");
+    SourceError::Final(format!(
+        "{name}: this is not an FLV file, and ffmpeg cannot read it: {words}"
+    ))
+}
+
+fn probe(name: &str) -> Result<Probed, SourceError> {
+    let output = Command::new("ffprobe")
+        .args(["-v", "error", "-of", "csv", "-show_entries"])
+        .args(["stream=codec_type,codec_name:format=duration", "-i"])
+        .arg(input(name))
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| missing(name, "ffprobe", &error))?;
+    if !output.status.success() {
+        return Err(unreadable(name, &String::from_utf8_lossy(&output.stderr)));
+    }
+    let probed = parse(&String::from_utf8_lossy(&output.stdout));
+    if probed.video.is_none() && probed.audio.is_none() {
+        return Err(unreadable(name, "it has neither pictures nor sound"));
+    }
+    Ok(probed)
+}
+
+/// Lines as `stream,h264,video` and `format,10.0`.
+fn parse(text: &str) -> Probed {
+    let mut probed = Probed::default();
+    for line in text.lines() {
+        match line.split(',').collect::<Vec<_>>()[..] {
+            ["stream", codec, "video"] => drop(probed.video.get_or_insert(codec.to_owned())),
+            ["stream", codec, "audio"] => drop(probed.audio.get_or_insert(codec.to_owned())),
+            ["format", duration] => probed.has_duration = duration.parse::<f64>().is_ok(),
+            _ => {}
+        }
+    }
+    probed
+}
+
+/// Runs it; its standard input, and what comes out of it.
+fn start(
+    name: &str,
+    probed: &Probed,
+    mut command: Command,
+    nature: Nature,
+    cancel: &Cancel,
+) -> Result<(Option<ChildStdin>, Opened), SourceError> {
+    let (arguments, notice) = coding(name, probed);
+    let mut child = command
+        .args(arguments)
+        .args(["-map_metadata", "-1", "-flvflags", "no_duration_filesize", "-f", "flv", "pipe:1"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| missing(name, "ffmpeg", &error))?;
+    let (input, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let (Some(stdout), Some(stderr)) = (stdout, stderr) else {
+        return Err(unreadable(name, "it has no output"));
+    };
+    let words = Arc::new(Mutex::new(String::new()));
+    keep_words(stderr, words.clone());
+    let child = Arc::new(Mutex::new(child));
+    let doomed = child.clone();
+    cancel.on_set(move || end(&doomed));
+    let flv = FlvReader::new(name.to_owned(), &[], stdout, nature);
+    let source = Converted { name: name.to_owned(), flv, child, words, has_given: false };
+    Ok((input, Opened { notice: Some(notice), ..Opened::new(source, nature) }))
+}
+
+/// What to do with pictures and sound, and how to say it.
+fn coding(name: &str, probed: &Probed) -> (Vec<&'static str>, String) {
+    let mut arguments = Vec::new();
+    let mut said = Vec::new();
+    let mut choose = |codec: &Option<String>,
+                      copied: &[&str],
+                      copy,
+                      encode: &[&'static str],
+                      kind| {
+        match codec {
+            None => {}
+            Some(codec) if copied.contains(&codec.as_str()) => {
+                arguments.extend(["-map", if kind == "pictures" { "0:v:0" } else { "0:a:0" }]);
+                arguments.extend([copy, "copy"]);
+                said.push(format!("{kind} as they are"));
+            }
+            Some(_) => {
+                arguments.extend(["-map", if kind == "pictures" { "0:v:0?" } else { "0:a:0?" }]);
+                arguments.extend(encode);
+                said.push(format!("{kind} coded anew"));
+            }
+        }
+    };
+    choose(&probed.video, &VIDEO_COPIED, "-c:v", &ENCODE_VIDEO, "pictures");
+    choose(&probed.audio, &AUDIO_COPIED, "-c:a", &ENCODE_AUDIO, "sound");
+    (arguments, format!("{name} is no FLV; ffmpeg makes one of it: {}", said.join(", ")))
+}
+
+fn keep_words(mut from: impl Read + Send + 'static, words: Arc<Mutex<String>>) {
+    std::thread::spawn(move || {
+        let mut chunk = [0; 512];
+        while let Ok(count @ 1..) = from.read(&mut chunk) {
+            let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
+            words.push_str(&String::from_utf8_lossy(&chunk[..count]));
+            if words.len() > MAX_WORDS {
+                let keep = words.ceil_char_boundary(words.len() - MAX_WORDS / 2);
+                words.drain(..keep);
+            }
+        }
+    });
+}
+
+fn end(child: &Mutex<Child>) {
+    let mut child = child.lock().unwrap_or_else(PoisonError::into_inner);
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// FLV that ffmpeg makes.
+struct Converted {
+    name: String,
+    flv: FlvReader<ChildStdout>,
+    child: Arc<Mutex<Child>>,
+    words: Arc<Mutex<String>>,
+    has_given: bool,
+}
+
+impl Source for Converted {
+    fn next(&mut self) -> Result<Piece, SourceError> {
+        let next = self.flv.next();
+        self.has_given |= matches!(next, Ok(Piece::Tag(_)));
+        match next {
+            Err(error) => {
+                end(&self.child);
+                let words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
+                Err(match words.lines().last() {
+                    Some(last) if self.has_given => {
+                        SourceError::Passing(format!("{}: ffmpeg says: {last}", self.name))
+                    }
+                    Some(last) => unreadable(&self.name, last),
+                    None => error,
+                })
+            }
+            other => other,
+        }
+    }
+}
+
+impl Drop for Converted {
+    fn drop(&mut self) {
+        end(&self.child);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_flv_can_carry_stays_as_it_is() {
+        let probed = parse("stream,h264,video\nstream,vorbis,audio\nformat,10.01\n");
+        let expected =
+            Probed { video: Some("h264".into()), audio: Some("vorbis".into()), has_duration: true };
+        assert_eq!(probed, expected);
+        let (arguments, said) = coding("x.mkv", &probed);
+        assert_eq!(arguments[..4], ["-map", "0:v:0", "-c:v", "copy"]);
+        assert!(said.ends_with("pictures as they are, sound coded anew"), "{said}");
+        assert!(!parse("format,N/A").has_duration);
+    }
+
+    #[test]
+    fn file_names_are_no_options() {
+        assert_eq!(input("-y.mkv"), "file:-y.mkv");
+        assert_eq!(input("srt://host:1"), "srt://host:1");
+    }
+}

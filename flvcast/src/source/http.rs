@@ -1,0 +1,126 @@
+//! `http(s)://…`: FLV over HTTP, endless or not, or a playlist, or whatever ffmpeg can read.
+
+mod icy;
+
+use std::{
+    io::{self, Read},
+    time::Duration,
+};
+
+use ureq::{
+    Agent, BodyReader,
+    http::Response,
+    unversioned::{
+        resolver::DefaultResolver,
+        transport::{Connector, DefaultConnector},
+    },
+};
+use url::Url;
+
+use super::{
+    Cancel, Nature, Opened, Quality, SourceError,
+    bytes::{FlvReader, Kind, STEADY, kind, sniff},
+    ffmpeg, hls,
+};
+use icy::IcyConnector;
+
+/// For name, connection and head; a body may take as long as it lasts.
+const CONNECT: Duration = Duration::from_secs(10);
+const HEAD: Duration = Duration::from_secs(15);
+/// A body of which nothing comes for so long is dead.
+const SILENCE: Duration = Duration::from_secs(30);
+const MAX_REDIRECTS: u32 = 8;
+
+/// A client as all HTTP sources use it.
+pub fn agent() -> Agent {
+    let config = Agent::config_builder()
+        .timeout_connect(Some(CONNECT))
+        .timeout_recv_response(Some(HEAD))
+        .timeout_per_read(Some(SILENCE))
+        .max_redirects(MAX_REDIRECTS)
+        .http_status_as_error(false)
+        .user_agent(concat!("flvcast/", env!("CARGO_PKG_VERSION")))
+        .build();
+    let connector = DefaultConnector::new().chain(IcyConnector);
+    Agent::with_parts(config, connector, DefaultResolver::default())
+}
+
+/// What a server answered.
+pub struct Answer {
+    /// Where it came from, after redirects.
+    pub url: Url,
+    /// Said by the server.
+    pub length: Option<u64>,
+    /// The rest.
+    pub body: BodyReader<'static>,
+}
+
+/// Asks for a URL, or for a part of it.
+pub fn get(agent: &Agent, url: &Url, part: Option<(u64, u64)>) -> Result<Answer, SourceError> {
+    let mut request = agent.get(url.as_str());
+    if let Some((from, length)) = part {
+        request = request.header("Range", format!("bytes={from}-{}", from + length.max(1) - 1));
+    }
+    let response = request.call().map_err(|error| passing(url, &error))?;
+    check_status(url, &response)?;
+    let location = ureq::ResponseExt::get_uri(&response).to_string();
+    let length = response.headers().get("content-length");
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    let url = Url::parse(&location).unwrap_or_else(|_| url.clone());
+    Ok(Answer { url, length, body: response.into_body().into_reader() })
+}
+
+fn passing(url: &Url, error: &dyn std::fmt::Display) -> SourceError {
+    SourceError::Passing(format!("cannot get {url}: {error}"))
+}
+
+fn check_status<B>(url: &Url, response: &Response<B>) -> Result<(), SourceError> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(());
+    }
+    let text = format!("{url}: the server answers {status}");
+    // Busy, not there yet, or broken for now.
+    let may_change = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
+    Err(if may_change {
+        SourceError::Passing(text)
+    } else {
+        SourceError::Final(format!("{text}; check the URL"))
+    })
+}
+
+/// Opens what is there.
+pub fn open(url: &Url, quality: Quality, cancel: &Cancel) -> Result<Opened, SourceError> {
+    let agent = agent();
+    let mut answer = get(&agent, url, None)?;
+    let head = sniff(&mut answer.body).map_err(|error| passing(url, &error))?;
+    match kind(&head) {
+        Kind::Flv => Ok(flv(url, &head, answer)),
+        Kind::Playlist => {
+            let text = read_all(answer.body, head, hls::MAX_PLAYLIST);
+            let text = text.map_err(|error| passing(url, &error))?;
+            hls::open(agent, answer.url, &text, quality, cancel)
+        }
+        Kind::Empty => Err(SourceError::Passing(format!("{url}: the answer is empty"))),
+        Kind::Other => {
+            drop(answer);
+            ffmpeg::open(url.as_str(), cancel)
+        }
+    }
+}
+
+/// What says how long it is, is a film; all else is live.
+fn flv(url: &Url, head: &[u8], answer: Answer) -> Opened {
+    let nature = if answer.length.is_some() { Nature::Recorded } else { STEADY };
+    Opened::new(FlvReader::new(url.to_string(), head, answer.body, nature), nature)
+}
+
+/// All of a body that is no larger than it may be.
+pub fn read_all(body: impl Read, mut head: Vec<u8>, limit: usize) -> io::Result<Vec<u8>> {
+    let room = limit.saturating_sub(head.len()) as u64 + 1;
+    body.take(room).read_to_end(&mut head)?;
+    if head.len() > limit {
+        return Err(io::Error::other(format!("it is larger than {} MB", limit >> 20)));
+    }
+    Ok(head)
+}

@@ -1,0 +1,113 @@
+//! What is true of a channel at this moment, for the page and for people at the terminal.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+
+/// Nothing for so long is silence.
+const SILENT_AFTER: Duration = Duration::from_millis(1500);
+
+/// One word, and since when it is true.
+#[derive(Debug, Clone, Copy, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// The server does not answer, and no neighbour brings anything either.
+    ServerGone,
+    /// Nobody has cast yet.
+    Waiting,
+    /// It plays.
+    Live,
+    /// Somebody casts, but nothing comes.
+    Silent,
+    /// The broadcast is over; the next is waited for.
+    Ended,
+}
+
+/// Told by whoever hears of it, asked by whoever shows it.
+#[derive(Debug, Clone)]
+pub struct Status {
+    facts: Arc<Mutex<Facts>>,
+}
+
+#[derive(Debug)]
+struct Facts {
+    is_connected: bool,
+    connection_changed: Instant,
+    last_media: Option<Instant>,
+    ended: Option<Instant>,
+}
+
+impl Status {
+    /// Not connected, nothing seen.
+    pub fn new(now: Instant) -> Self {
+        let facts =
+            Facts { is_connected: false, connection_changed: now, last_media: None, ended: None };
+        Self { facts: Arc::new(Mutex::new(facts)) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Facts> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The server accepted us, or is gone.
+    pub fn set_connected(&self, now: Instant, is_connected: bool) {
+        let mut facts = self.lock();
+        if facts.is_connected != is_connected {
+            (facts.is_connected, facts.connection_changed) = (is_connected, now);
+        }
+    }
+
+    /// Sound or picture came.
+    pub fn media(&self, now: Instant) {
+        let mut facts = self.lock();
+        (facts.last_media, facts.ended) = (Some(now), None);
+    }
+
+    /// The broadcast is over.
+    pub fn end(&self, now: Instant) {
+        self.lock().ended = Some(now);
+    }
+
+    /// What is true, and for how long it has been.
+    pub fn at(&self, now: Instant) -> (State, Duration) {
+        let facts = self.lock();
+        let since = |at: Instant| now.saturating_duration_since(at);
+        let quiet = facts.last_media.map(since);
+        if let Some(quiet) = quiet.filter(|quiet| *quiet < SILENT_AFTER && facts.ended.is_none()) {
+            return (State::Live, quiet);
+        }
+        match (facts.is_connected, facts.ended, quiet) {
+            (false, ..) => (State::ServerGone, since(facts.connection_changed)),
+            (true, Some(ended), _) => (State::Ended, since(ended)),
+            (true, None, Some(quiet)) => (State::Silent, quiet),
+            (true, None, None) => (State::Waiting, since(facts.connection_changed)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_what_is_true() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let status = Status::new(start);
+        assert_eq!(status.at(at(3)), (State::ServerGone, Duration::from_secs(3)));
+        status.set_connected(at(5), true);
+        assert_eq!(status.at(at(7)), (State::Waiting, Duration::from_secs(2)));
+        status.media(at(10));
+        assert_eq!(status.at(at(11)).0, State::Live);
+        assert_eq!(status.at(at(25)), (State::Silent, Duration::from_secs(15)));
+        status.end(at(26));
+        assert_eq!(status.at(at(27)), (State::Ended, Duration::from_secs(1)));
+        status.media(at(30));
+        status.set_connected(at(31), false);
+        assert_eq!(status.at(at(31)).0, State::Live, "neighbours go on without the server");
+        assert_eq!(status.at(at(40)), (State::ServerGone, Duration::from_secs(9)));
+    }
+}

@@ -1,0 +1,75 @@
+//! The film as the body of an answer.
+
+use std::{collections::VecDeque, io, sync::Arc, time::Duration};
+
+use axum::body::Body;
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::connections::Seat;
+use crate::hub::{Hub, Taken, Viewer};
+
+/// Tags of so long go to a viewer in one write: a syscall for each tag of each viewer is what
+/// costs most.
+const COALESCE: Duration = Duration::from_millis(40);
+const CHUNK: usize = 64 << 10;
+
+/// Wakes all viewers together, at most once a period, and never while nothing comes.
+#[derive(Debug, Default)]
+pub struct Ticks {
+    tick: Notify,
+}
+
+impl Ticks {
+    /// Runs for ever.
+    pub async fn run(&self, hub: &Hub) {
+        loop {
+            hub.news().await;
+            tokio::time::sleep(COALESCE).await;
+            self.tick.notify_waiters();
+        }
+    }
+}
+
+struct Film {
+    viewer: Viewer,
+    chunks: VecDeque<Bytes>,
+    is_over: bool,
+    ticks: Arc<Ticks>,
+    /// Held as long as the film is watched.
+    _seat: Seat,
+}
+
+/// FLV from the latest opening on, until the programme is over or the viewer is too slow.
+pub fn body(viewer: Viewer, seat: Seat, ticks: Arc<Ticks>) -> Body {
+    let film = Film { viewer, chunks: VecDeque::new(), is_over: false, ticks, _seat: seat };
+    Body::from_stream(futures_util::stream::unfold(film, |mut film| async move {
+        let next = film.next().await?;
+        Some((next, film))
+    }))
+}
+
+impl Film {
+    async fn next(&mut self) -> Option<io::Result<Bytes>> {
+        loop {
+            if let Some(bytes) = self.chunks.pop_front() {
+                return Some(Ok(bytes));
+            }
+            if self.is_over {
+                return None;
+            }
+            // From here on no tick is missed.
+            let tick = self.ticks.tick.notified();
+            let mut taken = Vec::new();
+            let state = self.viewer.take(CHUNK, &mut taken);
+            self.chunks.extend(taken);
+            match state {
+                Taken::More => {}
+                Taken::Over => self.is_over = true,
+                Taken::Lagged => return Some(Err(io::Error::other("the viewer is too slow"))),
+                Taken::UpToDate if self.chunks.is_empty() => tick.await,
+                Taken::UpToDate => {}
+            }
+        }
+    }
+}
