@@ -13,6 +13,7 @@ mod output;
 mod pacer;
 mod peer;
 mod programme;
+mod remux;
 mod repeater;
 mod say;
 mod source;

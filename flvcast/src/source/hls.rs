@@ -1,14 +1,161 @@
-use super::*;
+//! `….m3u8`: live and finished playlists of FLV, TS and fMP4 segments. RFC 8216.
+
+mod fetch;
+mod merge;
+pub mod playlist;
+mod rendition;
+
+use std::{path::Path, time::Duration};
+
+use ureq::Agent;
+use url::Url;
+
+use super::{Cancel, Nature, Opened, Piece, Quality, Source, SourceError};
+use fetch::Fetcher;
+use merge::Merge;
+use playlist::{Master, Media, Playlist};
+use rendition::{Given, Rendition};
+
+/// A playlist is no larger.
 pub const MAX_PLAYLIST: usize = 4 << 20;
-pub fn open_file(_: &std::path::Path, _: &Cancel) -> Result<Opened, SourceError> {
-    Err(SourceError::Final("no".into()))
+/// A playlist that leads to a playlist that leads to a playlist… does so for ever.
+const MAX_DEPTH: usize = 4;
+/// Looked at this often while there is nothing to do.
+const TICK: Duration = Duration::from_millis(100);
+
+/// A stream in segments.
+struct Hls {
+    pictures: Rendition,
+    /// Sound that has a playlist of its own.
+    sound: Option<Rendition>,
+    merge: Merge,
+    cancel: Cancel,
 }
+
+/// Opens a playlist of which the text came from `url`.
 pub fn open(
-    _: ureq::Agent,
-    _: url::Url,
-    _: &[u8],
-    _: Quality,
-    _: &Cancel,
+    agent: Agent,
+    url: Url,
+    text: &[u8],
+    quality: Quality,
+    cancel: &Cancel,
 ) -> Result<Opened, SourceError> {
-    Err(SourceError::Final("no".into()))
+    open_with(Fetcher::new(agent, url.scheme() == "file"), url, text, quality, cancel)
+}
+
+/// Opens a playlist that is a file.
+pub fn open_file(path: &Path, cancel: &Cancel) -> Result<Opened, SourceError> {
+    let failed = |error: std::io::Error| {
+        SourceError::Final(format!("cannot read {}: {error}", path.display()))
+    };
+    let path = path.canonicalize().map_err(failed)?;
+    let url = Url::from_file_path(&path)
+        .map_err(|()| SourceError::Final(format!("{} has no URL", path.display())))?;
+    let text = std::fs::read(&path).map_err(failed)?;
+    open(super::http::agent(), url, &text, Quality::Best, cancel)
+}
+
+fn open_with(
+    fetcher: Fetcher,
+    mut url: Url,
+    text: &[u8],
+    quality: Quality,
+    cancel: &Cancel,
+) -> Result<Opened, SourceError> {
+    let mut playlist = parse(text, &url)?;
+    let mut sound = None;
+    for _ in 0..MAX_DEPTH {
+        match playlist {
+            Playlist::Media(media) => {
+                return begin(fetcher, url, media, sound, cancel);
+            }
+            Playlist::Master(master) => {
+                let (next, apart) = choose(&master, &url, quality)?;
+                if let Some(url) = apart {
+                    sound = Some(fetch_media(&fetcher, url)?);
+                }
+                let (from, text) = fetcher.get(&next, None, MAX_PLAYLIST)?;
+                playlist = parse(&text, &from)?;
+                url = from;
+            }
+        }
+    }
+    Err(SourceError::Final(format!("{url}: playlists that lead to playlists without end")))
+}
+
+fn parse(text: &[u8], url: &Url) -> Result<Playlist, SourceError> {
+    let none = || SourceError::Passing(format!("{url} is no playlist"));
+    playlist::parse(text, url).ok_or_else(none)
+}
+
+fn choose(master: &Master, url: &Url, quality: Quality) -> Result<(Url, Option<Url>), SourceError> {
+    let none = || SourceError::Final(format!("{url}: the playlist names no stream"));
+    let variant = master.choose(quality).ok_or_else(none)?;
+    Ok((variant.url.clone(), master.audio_of(variant).cloned()))
+}
+
+fn fetch_media(fetcher: &Fetcher, url: Url) -> Result<(Url, Media), SourceError> {
+    let (from, text) = fetcher.get(&url, None, MAX_PLAYLIST)?;
+    match parse(&text, &from)? {
+        Playlist::Media(media) => Ok((from, media)),
+        Playlist::Master(_) => {
+            Err(SourceError::Final(format!("{url}: sound in several qualities")))
+        }
+    }
+}
+
+fn begin(
+    fetcher: Fetcher,
+    url: Url,
+    media: Media,
+    sound: Option<(Url, Media)>,
+    cancel: &Cancel,
+) -> Result<Opened, SourceError> {
+    let nature = if media.is_over {
+        Nature::Recorded
+    } else {
+        // It begins three segments from the end, and comes a segment at a time.
+        Nature::Live { cushion: Duration::from_secs_f64(media.target * 4.0 + 1.0) }
+    };
+    let sound = sound.map(|(url, media)| Rendition::new(fetcher.clone(), url, media));
+    let merge = Merge::new(sound.is_some());
+    let pictures = Rendition::new(fetcher, url, media);
+    Ok(Opened::new(Hls { pictures, sound, merge, cancel: cancel.clone() }, nature))
+}
+
+impl Source for Hls {
+    fn next(&mut self) -> Result<Piece, SourceError> {
+        if let Some(piece) = self.merge.pop() {
+            return Ok(piece);
+        }
+        let mut is_idle = true;
+        for (index, rendition) in
+            std::iter::once(&mut self.pictures).chain(&mut self.sound).enumerate()
+        {
+            if !self.merge.wants(index) {
+                continue;
+            }
+            match rendition.next()? {
+                Given::Nothing => {}
+                Given::End => self.merge.end(index),
+                Given::Break => self.merge.break_off(index),
+                Given::Notice(text) => return Ok(Piece::Notice(text)),
+                Given::Units(units) => {
+                    self.merge.push(index, units);
+                    is_idle = false;
+                }
+                Given::Tags(tags) => {
+                    self.merge.push_tags(tags);
+                    is_idle = false;
+                }
+            }
+        }
+        if self.merge.is_over() {
+            return Ok(Piece::End);
+        }
+        if is_idle && !self.merge.has_more() {
+            self.cancel.sleep(TICK);
+        }
+        Ok(Piece::Nothing)
+    }
 }

@@ -51,6 +51,8 @@ pub struct Answer {
     pub url: Url,
     /// Said by the server.
     pub length: Option<u64>,
+    /// Only the part that was asked for.
+    pub is_part: bool,
     /// The rest.
     pub body: BodyReader<'static>,
 }
@@ -66,8 +68,9 @@ pub fn get(agent: &Agent, url: &Url, part: Option<(u64, u64)>) -> Result<Answer,
     let location = ureq::ResponseExt::get_uri(&response).to_string();
     let length = response.headers().get("content-length");
     let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    let is_part = response.status().as_u16() == 206;
     let url = Url::parse(&location).unwrap_or_else(|_| url.clone());
-    Ok(Answer { url, length, body: response.into_body().into_reader() })
+    Ok(Answer { url, length, is_part, body: response.into_body().into_reader() })
 }
 
 fn passing(url: &Url, error: &dyn std::fmt::Display) -> SourceError {
