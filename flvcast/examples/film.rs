@@ -14,12 +14,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use flvcast::flv::{Demuxer, Tag, TagKind, file_header, put_tag};
+use flvcast::flv::{Demuxer, Tag, TagKind, Tracks, file_header, put_tag};
 use rtmfp::{
     NetEvent, StreamEvent, StreamId,
     net::Client,
     rtmp::{Message, MessageType},
 };
+
+const USAGE: &str = "usage: film publish URL STREAM FILM.flv     to the server
+       film offer URL STREAM FILM.flv       to peers; prints our peer ID
+       film play URL STREAM OUT.flv [PEER]  from the server, or straight from a peer
+for example: film publish rtmfp://127.0.0.1/app cctv film.flv";
 
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
@@ -35,7 +40,7 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [what, url, name, file, peer @ ..] = &arguments[..] else {
-        return Err("see the top of film.rs".into());
+        return Err(USAGE.into());
     };
     let film = if what == "play" { Vec::new() } else { std::fs::read(file)? };
     let client = Client::connect(url)?;
@@ -143,7 +148,7 @@ fn play(
         None => client.play(name)?,
     };
     let mut out = File::create(file)?;
-    out.write_all(&file_header())?;
+    out.write_all(&file_header(Tracks::BOTH))?;
     let (mut bytes, mut tags) = (Vec::new(), 0);
     while let Some(event) = client.next_event() {
         match event {

@@ -1,112 +1,145 @@
 "use strict";
-const SECONDS = 120;
-const HEIGHT = 150;
+// What is true of the channel, once a second.
+const PERIOD_MS = 1000;
+const PATIENCE_MS = 1500;
 const byId = (id) => document.getElementById(id);
 const show = (id, text) => { byId(id).textContent = text; };
-const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
 const sum = (viewers, field) => viewers.reduce((total, viewer) => total + viewer[field], 0);
+const most = (viewers, field) => Math.max(...viewers.map((viewer) => viewer[field]));
 
-let player = null;
-function play(channel) {
-  const url = new URL(`${encodeURIComponent(channel)}.flv`, location.href).href;
-  const hint = byId("hint");
-  hint.replaceChildren("Also in ", Object.assign(document.createElement("code"), { textContent: `ffplay ${url}` }), ", VLC or mpv.");
-  if (!mpegts.getFeatureList().mseLivePlayback) {
-    hint.prepend("This browser cannot play FLV here. ");
-    return;
+function duration(ms) {
+  const seconds = Math.round(ms / 1000);
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  return `${Math.floor(seconds / 3600)} h ${Math.floor(seconds / 60) % 60} min`;
+}
+
+// For each state: the colour of the label, the label, and what hangs before the screen.
+const STATES = {
+  "live": () => ["live", "live", null],
+  "silent": (ms) => ["quiet", `silent for ${duration(ms)}`, ["Nothing comes", `The broadcast has been silent for ${duration(ms)}. It goes on here by itself.`]],
+  "waiting": () => ["", "waiting for a broadcast", ["Nobody casts yet", "The broadcast begins here by itself."]],
+  "ended": (ms) => ["", `ended ${duration(ms)} ago`, ["The broadcast has ended", "The next one begins here by itself."]],
+  "server-gone": (ms) => ["bad", `server gone for ${duration(ms)}`, ["The rendezvous server does not answer", "It is tried again and again; this page goes on by itself."]],
+};
+
+function curtain(words) {
+  byId("curtain").hidden = words === null;
+  if (words !== null) {
+    show("curtain-title", words[0]);
+    show("curtain-text", words[1]);
   }
-  if (player) player.destroy();
-  player = mpegts.createPlayer({ type: "flv", isLive: true, url }, { liveSync: true, liveSyncMaxLatency: 6, liveSyncTargetLatency: 2, lazyLoad: false });
-  player.attachMediaElement(byId("film"));
-  player.on(mpegts.Events.ERROR, () => setTimeout(() => play(channel), 1500));
-  player.on(mpegts.Events.LOADING_COMPLETE, () => setTimeout(() => play(channel), 1500));
-  player.load();
-  player.play()?.catch(() => { hint.prepend("Press play. "); });
 }
 
-function chart(id, series) {
-  const axis = { stroke: style("--dim"), grid: { stroke: style("--line"), width: 1 }, ticks: { show: false } };
-  const box = byId(id);
-  const options = {
-    width: box.clientWidth || 400, height: HEIGHT, legend: { show: false }, cursor: { show: false },
-    axes: [{ ...axis, values: (_, ticks) => ticks.map((tick) => `${Math.round(tick)} s`) }, { ...axis, size: 56 }],
-    scales: { x: { time: false, range: (_, first) => [Math.min(first ?? 0, -30), 0] }, y: { range: (_, low, high) => [0, Math.max(high * 1.15, 10)] } },
-    series: [{}, ...series],
-  };
-  const plot = new uPlot(options, [[], ...series.map(() => [])], box);
-  addEventListener("resize", () => plot.setSize({ width: box.clientWidth, height: HEIGHT }));
-  return plot;
+function status(kind, text) {
+  byId("status").className = kind;
+  show("status", text);
 }
-const line = (colour, fill) => ({ stroke: style(colour), width: 2, fill: fill && style(colour).trim() + "33", points: { show: false } });
-const rates = chart("rate", [line("--peers", true), line("--source", true)]);
-const delays = chart("delays", [line("--delay", true)]);
 
-const history = [];
-function record(now, viewers) {
-  history.push({ now, peers: sum(viewers, "bytes_from_peers"), source: sum(viewers, "bytes_from_source"), delay: worstDelay(viewers) });
-  while (history.length > 2 && history[0].now < now - SECONDS * 1000) history.shift();
-  const x = [], peers = [], source = [], delay = [];
-  for (let i = 1; i < history.length; i++) {
-    const [before, at] = [history[i - 1], history[i]];
-    const kilobits = (field) => Math.max(0, at[field] - before[field]) * 8 / (at.now - before.now);
-    x.push((at.now - now) / 1000);
-    peers.push(kilobits("peers"));
-    source.push(kilobits("source"));
-    delay.push(at.delay);
+function warn(text) {
+  byId("warning").hidden = text === null;
+  show("warning", text ?? "");
+}
+
+function describe(stream) {
+  const parts = [];
+  if (stream.video) {
+    const said = stream.video.width && stream.video.height ? [stream.video.width, stream.video.height] : null;
+    const size = Player.size() ?? said;
+    parts.push(stream.video.name);
+    if (size) parts.push(`${size[0]} × ${size[1]}`);
+    if (stream.video.frame_rate) parts.push(`${Math.round(stream.video.frame_rate * 100) / 100} pictures a second`);
   }
-  rates.setData([x, peers, source]);
-  delays.setData([x, delay]);
+  if (stream.audio) parts.push(stream.audio.name);
+  if (stream.bitrate) parts.push(`${Math.round(stream.bitrate / 1000)} kbit/s`);
+  byId("stream").replaceChildren(...parts.flatMap((part, i) => {
+    const bold = Object.assign(document.createElement("b"), { textContent: part });
+    return i ? [" · ", bold] : [bold];
+  }));
 }
+
+const NAMES = ["viewer", "neighbours", "from caster", "from peers", "relayed", "delay"];
+function row(viewer) {
+  const cells = [viewer.name, viewer.neighbours, megabytes(viewer.bytes_from_source), megabytes(viewer.bytes_from_peers),
+    megabytes(viewer.bytes_relayed), viewer.delay_ms === null ? "–" : `${viewer.delay_ms} ms`];
+  const tr = document.createElement("tr");
+  tr.append(...cells.map((text, i) => {
+    const td = Object.assign(document.createElement("td"), { textContent: text });
+    td.dataset.name = NAMES[i];
+    return td;
+  }));
+  return tr;
+}
+
 function worstDelay(viewers) {
   const known = viewers.map((viewer) => viewer.delay_ms).filter((delay) => delay !== null);
   return known.length ? Math.max(...known) : null;
 }
 
-function row(viewer) {
-  const cells = [viewer.name, viewer.neighbours, megabytes(viewer.bytes_from_source), megabytes(viewer.bytes_from_peers),
-    megabytes(viewer.bytes_relayed), viewer.delay_ms === null ? "–" : `${viewer.delay_ms} ms`];
-  const tr = document.createElement("tr");
-  tr.append(...cells.map((text) => Object.assign(document.createElement("td"), { textContent: text })));
-  return tr;
-}
-
-function update(figures) {
+function figuresOf(figures) {
   const viewers = figures.viewers;
   const [peers, source] = [sum(viewers, "bytes_from_peers"), sum(viewers, "bytes_from_source")];
   const delay = worstDelay(viewers);
-  show("members", Math.max(...viewers.map((viewer) => viewer.members)));
-  show("neighbours", Math.max(...viewers.map((viewer) => viewer.neighbours)));
+  const behind = Player.behind();
+  show("members", Math.max(most(viewers, "members"), most(viewers, "neighbours") + 1));
+  show("neighbours", most(viewers, "neighbours"));
   show("share", peers + source ? `${Math.round(100 * peers / (peers + source))} %` : "–");
+  show("delay-name", figures.is_one_clock ? "delay" : "delay, by clocks");
+  byId("delay-name").title = figures.is_one_clock ? "" : "From the caster to this viewer, as right as the clocks of both machines.";
   show("delay", delay === null ? "–" : `${delay} ms`);
+  show("behind", behind === null ? "–" : `${behind.toFixed(1)} s`);
   show("lost", sum(viewers, "lost"));
   show("players", figures.http_viewers);
   byId("viewers").replaceChildren(...viewers.map(row));
   if (figures.bytes_published) {
     show("caster", `The caster published ${megabytes(figures.bytes_published)} and sent ${megabytes(figures.bytes_cast)}: ${(figures.bytes_cast / figures.bytes_published).toFixed(2)} times the stream for ${viewers.length} viewers.`);
   }
-  record(performance.now(), viewers);
-  status(peers + source > 0 ? "live" : "waiting", peers + source > 0 ? "live" : "waiting for the broadcast");
-}
-function status(kind, text) {
-  byId("status").className = kind;
-  show("status", text);
+  Charts.record(viewers, delay);
 }
 
-let channel = null;
-async function poll() {
-  try {
-    const figures = await (await fetch("figures.json")).json();
-    if (channel === null) {
-      channel = figures.channel;
-      show("channel", `channel ${channel}`);
-      document.title = `${channel} – flvcast`;
-      play(channel);
-    }
-    update(figures);
-  } catch {
-    status("bad", "flvcast does not answer");
+function film(figures) {
+  const stream = figures.stream;
+  const url = new URL(`${encodeURIComponent(figures.channel)}.flv`, location.href).href;
+  byId("hint").replaceChildren("Also in ", Object.assign(document.createElement("code"), { textContent: `ffplay ${url}` }), ", VLC or mpv.");
+  const has = stream.video !== null || stream.audio !== null;
+  const unplayable = has ? Player.unplayable(stream) : [];
+  if (!has || unplayable.length) Player.hide();
+  else { Player.show(url, stream); Player.leap(); }
+  return unplayable;
+}
+
+function update(figures) {
+  if (document.title !== `${figures.channel} – flvcast`) {
+    document.title = `${figures.channel} – flvcast`;
+    show("channel", figures.channel);
   }
+  const unplayable = film(figures);
+  const [kind, label, words] = STATES[figures.state](figures.state_ms);
+  status(kind, label);
+  const cannot = unplayable.length ? [`This browser cannot play ${unplayable.join(" and ")}`, "A player such as VLC, mpv or ffplay can; its address is below."] : null;
+  // Sound alone has nothing to show.
+  const isSound = figures.stream.audio !== null && figures.stream.video === null;
+  curtain(words ?? cannot ?? (isSound ? ["Sound only", "This broadcast has no pictures."] : null));
+  describe(figures.stream);
+  warn(figures.casters > 1 ? `${figures.casters} casters use this channel at once; you see whoever was first.` : null);
+  figuresOf(figures);
+}
+
+function gone() {
+  status("bad", "flvcast does not answer");
+  curtain(["flvcast does not answer", "Is it still running? This page goes on by itself once it is back."]);
+  Player.hide();
+}
+
+async function poll() {
+  let figures = null;
+  try {
+    figures = await (await fetch("figures.json", { signal: AbortSignal.timeout(PATIENCE_MS) })).json();
+  } catch {
+    gone();
+  }
+  if (figures !== null) update(figures);
+  setTimeout(poll, PERIOD_MS);
 }
 poll();
-setInterval(poll, 1000);

@@ -19,7 +19,51 @@ pub struct Page {
     _profile: tempfile::TempDir,
 }
 
+/// What a page is looked at with.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    /// CSS pixels.
+    pub width: u32,
+    /// CSS pixels.
+    pub height: u32,
+    /// The person prefers dark colours.
+    pub is_dark: bool,
+}
+
+impl Look {
+    /// A screen on a desk.
+    pub const DESKTOP: Self = Self { width: 1400, height: 900, is_dark: false };
+    /// A telephone.
+    pub const PHONE: Self = Self { width: 390, height: 844, is_dark: false };
+
+    /// The same at night.
+    pub fn dark(self) -> Self {
+        Self { is_dark: true, ..self }
+    }
+}
+
 impl Page {
+    /// Looks at it in another way.
+    pub fn look(&mut self, look: Look) {
+        let Look { width, height, is_dark } = look;
+        let is_phone = width < 600;
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": is_phone }),
+        );
+        let scheme = if is_dark { "dark" } else { "light" };
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        self.call("Emulation.setEmulatedMedia", json!({ "features": features }));
+    }
+
+    /// Writes a screenshot into the folder that the variable SCREENSHOTS names, if it does.
+    pub fn keep_screenshot(&mut self, name: &str) {
+        let Some(folder) = std::env::var_os("SCREENSHOTS") else { return };
+        let picture = decode_base64(&self.screenshot());
+        let path = std::path::Path::new(&folder).join(format!("{name}.png"));
+        std::fs::write(path, picture).expect("the folder for screenshots can be written");
+    }
+
     /// Opens `url`.
     pub fn open(url: &str) -> Self {
         let profile = tempfile::tempdir().expect("a folder for the profile");
@@ -75,6 +119,17 @@ impl Page {
             .unwrap_or_default()
             .to_owned()
     }
+}
+
+fn decode_base64(text: &str) -> Vec<u8> {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digits = text.bytes().filter_map(|byte| DIGITS.iter().position(|digit| *digit == byte));
+    let digits: Vec<u32> = digits.map(|digit| digit as u32).collect();
+    let groups = digits.chunks(4).flat_map(|group| {
+        let bits = group.iter().fold(0, |bits, digit| bits << 6 | digit) << (6 * (4 - group.len()));
+        bits.to_be_bytes()[1..group.len()].to_vec()
+    });
+    groups.collect()
 }
 
 /// Where the page's debugging socket is; asked by hand, for it is one line of HTTP.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use flvcast::flv::{Demuxer, Tag, TagKind, file_header, put_tag};
+use flvcast::flv::{Demuxer, Tag, TagKind, Tracks, file_header, put_tag};
 
 /// The bundled film.
 pub const SAMPLE: &[u8] = include_bytes!("../../flvcast/assets/sample.flv");
@@ -44,9 +44,20 @@ pub fn enlarge_key_frame(film: &mut [Tag], after: u32, size: usize) {
 
 /// Writes an FLV file.
 pub fn write(path: &Path, film: &[Tag]) {
-    let mut out = file_header().to_vec();
+    let tracks = Tracks {
+        audio: film.iter().any(|tag| tag.kind == TagKind::Audio),
+        video: film.iter().any(|tag| tag.kind == TagKind::Video),
+    };
+    let mut out = file_header(tracks).to_vec();
     film.iter().for_each(|tag| put_tag(&mut out, tag));
     std::fs::write(path, out).expect("the test's folder can be written");
+}
+
+/// The bundled film `rounds` times in a row, of one kind of track alone.
+pub fn alone(kind: TagKind, rounds: u32) -> Vec<Tag> {
+    let mut film = long_film(rounds);
+    film.retain(|tag| tag.kind == kind);
+    film
 }
 
 fn media(tags: &[Tag]) -> Vec<&Tag> {

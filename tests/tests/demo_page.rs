@@ -35,9 +35,7 @@ fn the_film_plays_in_chromium() {
     assert_eq!(page.evaluate("document.querySelectorAll('#viewers tr').length"), 3);
     assert!(page.evaluate("document.getElementById('film').videoWidth").as_f64() == Some(640.0));
     check_with_ffmpeg(&http);
-    if let Some(path) = std::env::var_os("SCREENSHOT") {
-        std::fs::write(path, page.screenshot()).unwrap();
-    }
+    page.keep_screenshot("demo");
     drop(page);
     demo.interrupt();
     assert_eq!(demo.wait(Duration::from_secs(20)), 0, "{}", demo.stderr());
