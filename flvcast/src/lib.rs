@@ -12,14 +12,14 @@ mod link;
 mod output;
 mod pacer;
 mod peer;
-mod programme;
-mod remux;
+pub mod programme;
+pub mod remux;
 mod repeater;
 mod say;
-mod source;
+pub mod source;
 mod status;
 mod stop;
-mod timeline;
+pub mod timeline;
 mod watch;
 mod web;
 

@@ -232,7 +232,7 @@ fn flv_files() {
         assert_heap_is_bounded();
         let bytewise = demux(input, 1);
         assert!(!is_sound || bytewise == (tags.clone(), true), "the size of pieces matters");
-        let mut again = flvcast::flv::file_header().to_vec();
+        let mut again = flvcast::flv::file_header(flvcast::flv::Tracks::BOTH).to_vec();
         tags.iter().for_each(|tag| put_tag(&mut again, tag));
         assert_eq!(demux(&again, 4096), (tags, true));
     });

@@ -11,6 +11,7 @@ mod groups;
 mod network;
 mod programs;
 mod script;
+mod sources;
 
 use peak_alloc::PeakAlloc;
 

@@ -79,7 +79,12 @@ pub struct Segment {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Key {
     /// AES-128 in CBC over the whole segment.
-    Aes { url: Url, iv: Option<u128> },
+    Aes {
+        /// Where the key is.
+        url: Url,
+        /// The initialisation vector; the segment's number without.
+        iv: Option<u128>,
+    },
     /// Any other method.
     Unknown(String),
 }
