@@ -131,6 +131,7 @@ impl Show {
 
     fn run(mut self, config: &WatchConfig, mut link: Link, stop: &Stop) -> Result<(), Error> {
         let outcome = self.watch(&mut link, stop);
+        let was_connected = link.was_connected();
         self.programme.end();
         self.hub.take(&mut self.programme);
         self.hub.close();
@@ -141,7 +142,13 @@ impl Show {
         if let Some(trouble) = self.trouble {
             return Err(trouble);
         }
-        match config.limit.filter(|_| stop.has_run_out()) {
+        let limit = config.limit.filter(|_| stop.has_run_out());
+        if let Some(limit) = limit.filter(|_| !was_connected) {
+            let (server, limit) =
+                (config.peer.server.to_string(), humantime::format_duration(limit));
+            return Err(Error::Server(server, format!("nobody answered in {limit}")));
+        }
+        match limit {
             Some(limit) if !self.has_tags => {
                 Err(Error::NobodyCasts(config.channel.clone(), humantime::format_duration(limit)))
             }

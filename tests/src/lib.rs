@@ -3,5 +3,6 @@
 pub mod browser;
 pub mod film;
 mod process;
+pub mod stage;
 
 pub use process::{Process, Server, bin};

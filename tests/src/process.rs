@@ -81,6 +81,11 @@ impl Process {
         panic!("still running after {patience:?}; it said: {}", self.stderr());
     }
 
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_some())
+    }
+
     /// Asks it to stop, as Ctrl-C does.
     pub fn interrupt(&self) {
         let _ = Command::new("kill").arg("-INT").arg(self.child.id().to_string()).status();

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use tests::{Process, Server, film};
+use tests::{Process, Server, browser::wait_for, film};
 
 const SOON: Duration = Duration::from_secs(25);
 
@@ -47,7 +47,7 @@ fn cast_damaged(bytes: &[u8]) -> (String, Vec<flvcast::flv::Tag>) {
     let out_text = out.to_str().unwrap();
     let mut viewer = Process::start(
         "flvcast",
-        &["watch", "--server", &server.url, "--channel", "x", "--out", out_text],
+        &["watch", "--server", &server.url, "--channel", "x", "--once", "--out", out_text],
     );
     let (code, stderr) = flvcast(&cast_arguments(&file, &server.url));
     assert_eq!(code, 0, "{stderr}");
@@ -78,16 +78,71 @@ fn damage_in_the_middle_costs_the_damaged_tags_only() {
 }
 
 #[test]
-fn servers_that_are_not_there() {
+fn servers_that_are_not_there_are_tried_on_and_said_once() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out.flv");
-    let watch = |url| ["watch", "--server", url, "--channel", "x", "--out", out.to_str().unwrap()];
-    assert_fails(&watch("rtmfp://127.0.0.1:9"), &["no connection", "127.0.0.1:9", "rtmfpd"]);
-    assert_fails(
-        &watch("rtmfp://no.such.host.invalid"),
-        &["cannot resolve", "no.such.host.invalid"],
-    );
+    let watch = |url, time| {
+        let out = out.to_str().unwrap();
+        flvcast(&["watch", "--server", url, "--channel", "x", "--out", out, "--for", time])
+    };
+    let (code, stderr) = watch("rtmfp://127.0.0.1:9", "13s");
+    assert_eq!(code, 1);
+    assert_eq!(stderr.matches("no answer from rtmfp://127.0.0.1:9").count(), 1, "{stderr}");
+    assert!(stderr.lines().last().unwrap().contains("no connection to"), "{stderr}");
+    let (code, stderr) = watch("rtmfp://no.such.host.invalid", "7s");
+    assert_eq!(code, 1);
+    assert_eq!(stderr.matches("cannot resolve").count(), 1, "{stderr}");
     assert!(!out.exists(), "nothing is left behind");
+}
+
+#[test]
+fn a_server_that_is_late_or_comes_back_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let (film, out) = (dir.path().join("film.flv"), dir.path().join("out.flv"));
+    film::write(&film, &film::long_film(1));
+    let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("rtmfp://127.0.0.1:{port}");
+    let out_text = out.to_str().unwrap();
+    let arguments = ["watch", "--server", &url, "--channel", "x", "--once", "--out", out_text];
+    let mut viewer = Process::start("flvcast", &arguments);
+    std::thread::sleep(Duration::from_secs(2));
+    let address = format!("127.0.0.1:{port}");
+    let _server = Process::start("rtmfpd", &["--listen", &address]);
+    let mut caster = Process::start("flvcast", &cast_arguments(&film, &url));
+    assert_eq!(caster.wait(Duration::from_secs(40)), 0, "{}", caster.stderr());
+    assert_eq!(viewer.wait(SOON), 0, "{}", viewer.stderr());
+    film::check_watched(
+        "the viewer",
+        &film::long_film(1),
+        &film::tags(&std::fs::read(out).unwrap()),
+    );
+}
+
+#[test]
+fn a_pin_that_does_not_match_says_so() {
+    let server = Server::start_with(|command| command.arg("--static-keys"));
+    let url = format!("{}#fingerprint={}", server.url, "0a".repeat(32));
+    let arguments = ["watch", "--server", &url, "--channel", "x"];
+    assert_fails(&arguments, &["is not the server that was asked for", "its fingerprint is"]);
+}
+
+#[test]
+fn what_was_there_is_neither_emptied_nor_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = dir.path().join("yesterday.flv");
+    std::fs::write(&old, "a recording").unwrap();
+    let link = dir.path().join("link.flv");
+    std::os::unix::fs::symlink(&old, &link).unwrap();
+    let server = Server::start();
+    for path in [&old, &link] {
+        let out = path.to_str().unwrap();
+        let watch =
+            ["watch", "--server", &server.url, "--channel", "x", "--for", "2s", "--out", out];
+        assert_fails(&watch, &["exists", "--overwrite"]);
+        let nobody = [&watch[..], &["--overwrite"]].concat();
+        assert_fails(&nobody, &["nobody cast"]);
+        assert_eq!(std::fs::read(path).unwrap(), b"a recording");
+    }
 }
 
 #[test]
@@ -124,7 +179,7 @@ fn a_channel_nobody_casts() {
 }
 
 #[test]
-fn a_full_disk() {
+fn a_full_disk_ends_the_recording_and_serving_goes_on() {
     let server = Server::start();
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("film.flv");
@@ -132,6 +187,39 @@ fn a_full_disk() {
     let _caster = Process::start("flvcast", &cast_arguments(&file, &server.url));
     let arguments = ["watch", "--server", &server.url, "--channel", "x", "--out", "/dev/full"];
     assert_fails(&arguments, &["cannot write /dev/full", "No space left"]);
+    let serving = [&arguments[..], &["--http", "127.0.0.1:0"]].concat();
+    let mut viewer = Process::start("flvcast", &serving);
+    let told = wait_for(SOON, || Some(()).filter(|()| viewer.stderr().contains("served on")));
+    assert!(told.is_some(), "{}", viewer.stderr());
+    let said = viewer.stderr();
+    let film = said.split_once("film: ").unwrap().1.split_whitespace().next().unwrap();
+    let mut ffmpeg = Process::spawn(
+        std::process::Command::new("ffmpeg")
+            .args(["-v", "error", "-t", "1", "-i", film, "-f", "null", "-"]),
+    );
+    assert_eq!(ffmpeg.wait(SOON), 0, "{}", ffmpeg.stderr());
+    viewer.interrupt();
+    assert_eq!(viewer.wait(SOON), 1, "what was lost is not forgotten");
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_does_not_hold_up_the_end() {
+    let server = Server::start();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("film.flv");
+    std::fs::write(&file, film::SAMPLE).unwrap();
+    let _caster = Process::start("flvcast", &cast_arguments(&file, &server.url));
+    let mut viewer = std::process::Command::new(tests::bin("flvcast"))
+        .args(["watch", "--server", &server.url, "--channel", "x", "--out", "-"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_secs(6));
+    let _ = std::process::Command::new("kill").args(["-INT", &viewer.id().to_string()]).status();
+    let ended = wait_for(Duration::from_secs(8), || viewer.try_wait().unwrap());
+    let _ = viewer.kill();
+    assert!(ended.is_some(), "it ends though its pipe is full");
 }
 
 #[test]

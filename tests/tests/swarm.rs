@@ -14,7 +14,7 @@ fn watch(server: &Server, out: &Path) -> Process {
     let out = out.to_str().unwrap();
     Process::start(
         "flvcast",
-        &["watch", "--server", &server.url, "--channel", "film", "--out", out],
+        &["watch", "--server", &server.url, "--channel", "film", "--once", "--out", out],
     )
 }
 
