@@ -85,7 +85,7 @@ impl Caster {
     ) -> Result<(), Error> {
         while !stop.is_set() {
             let now = Instant::now();
-            match desk.next(now, mixer)? {
+            match desk.next(now, |stamp| mixer.backlog(stamp))? {
                 Next::Send(tags) => tags.into_iter().for_each(|tag| link.publish(tag)),
                 Next::Wait(until) => {
                     let patience = until.saturating_duration_since(now).min(TICK);

@@ -252,7 +252,7 @@ impl Demo {
         let (mut desk, mut programme) = (Desk::new(Instant::now()), Programme::default());
         let mut progress_at = Instant::now() + PROGRESS;
         while !stop.is_set() {
-            match desk.next(Instant::now(), &mixer)? {
+            match desk.next(Instant::now(), |stamp| mixer.backlog(stamp))? {
                 Next::Send(tags) => {
                     for tag in tags {
                         self.ledger.note(&tag);

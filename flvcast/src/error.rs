@@ -63,7 +63,10 @@ pub enum Error {
     #[error("nobody cast '{0}' in {1}; check the channel's name and that its caster runs")]
     NobodyCasts(String, humantime::FormattedDuration),
     /// Something came, but never a picture.
-    #[error("'{0}' is cast, but no key frame came; wait longer, or check the source")]
+    #[error(
+        "'{0}' is cast, but nothing that came of it can be played: neither a key frame with its codec's \
+         parameters nor sound; wait longer, or check the source"
+    )]
     NoPicture(String),
     /// The group cannot be named.
     #[error(transparent)]

@@ -11,6 +11,8 @@ use crate::{
 
 /// Whether a stream has sound, or pictures, is known once so much of it was seen.
 const SETTLED_AFTER: u64 = 1000;
+/// If no picture can be decoded by then, sound is played without.
+const NO_PICTURE_AFTER: u64 = 10_000;
 /// What may be held while no picture can be decoded yet.
 const MAX_HELD: usize = 4096;
 const MAX_HELD_BYTES: usize = 32 << 20;
@@ -42,7 +44,11 @@ enum Gate {
     /// Not yet: it is held.
     Closed { held: VecDeque<Placed>, bytes: usize, from_start: bool },
     /// It can; sound alone gives an opening now and then.
-    Open { last_opening: u64 },
+    Open {
+        last_opening: u64,
+        /// Pictures can be decoded, or there are none.
+        has_picture: bool,
+    },
 }
 
 impl Default for Gate {
@@ -57,6 +63,8 @@ struct Presence {
     tracks: Tracks,
     first: Option<u64>,
     is_settled: bool,
+    /// There are pictures, but none that can be decoded came for long.
+    lacks_picture: bool,
 }
 
 impl Presence {
@@ -69,7 +77,9 @@ impl Presence {
         let Placed { time, tag } = placed;
         if tag.is_media() {
             let first = *self.first.get_or_insert(*time);
-            self.is_settled |= time.saturating_sub(first) >= SETTLED_AFTER;
+            let seen = time.saturating_sub(first);
+            self.is_settled |= seen >= SETTLED_AFTER;
+            self.lacks_picture |= seen >= NO_PICTURE_AFTER;
         }
         self.is_settled |= self.tracks == Tracks::BOTH;
     }
@@ -108,6 +118,8 @@ impl Programme {
     /// The broadcast is over.
     pub fn end(&mut self) {
         self.rest();
+        self.presence.lacks_picture = true;
+        self.try_open();
     }
 
     /// The next tag for players.
@@ -115,9 +127,10 @@ impl Programme {
         self.ready.pop_front()
     }
 
-    /// Which tracks the broadcast has.
+    /// Which tracks the broadcast has that can be played.
     pub fn tracks(&self) -> Tracks {
-        self.presence.tracks
+        let lacks_picture = matches!(self.gate, Gate::Open { has_picture: false, .. });
+        Tracks { video: self.presence.tracks.video && !lacks_picture, ..self.presence.tracks }
     }
 
     fn take(&mut self) {
@@ -139,58 +152,68 @@ impl Programme {
     }
 
     fn show(&mut self, Placed { time, tag }: Placed) {
-        let is_opening = match (&mut self.gate, tag.kind) {
-            (_, TagKind::Video) => tag.is_key_frame() && self.headers.can_decode(&tag),
-            (Gate::Open { last_opening }, TagKind::Audio) => {
+        let Gate::Open { last_opening, has_picture } = &mut self.gate else { return };
+        let is_opening = match tag.kind {
+            TagKind::Video => tag.is_key_frame() && self.headers.can_decode(&tag),
+            TagKind::Audio => {
                 let is_due = time.saturating_sub(*last_opening) >= SETTLED_AFTER;
-                !self.presence.tracks.video && is_due && tag.is_media()
+                let is_alone = !(self.presence.tracks.video && *has_picture);
+                is_alone && is_due && tag.is_media()
             }
-            _ => false,
+            TagKind::Script => false,
         };
-        if is_opening && let Gate::Open { last_opening } = &mut self.gate {
+        if is_opening {
             *last_opening = time;
+            *has_picture |= tag.kind == TagKind::Video;
         }
-        self.ready.push_back(Shown { time, tag, opening: is_opening.then_some(time) });
+        if tag.kind != TagKind::Video || *has_picture || tag.is_parameters() {
+            self.ready.push_back(Shown { time, tag, opening: is_opening.then_some(time) });
+        }
     }
 
     /// Opens at the first held tag that can be decoded, if it is known which tracks there are.
     fn try_open(&mut self) {
         let Gate::Closed { held, bytes, from_start } = &mut self.gate else { return };
-        let has_video = self.presence.tracks.video;
-        let can_begin = |placed: &Placed| {
+        let Presence { tracks, is_settled, lacks_picture, .. } = self.presence;
+        let can_begin = |placed: &Placed, with_sound: bool| {
             let part = placed.tag.anatomy().part;
             let is_wanted = match placed.tag.kind {
                 TagKind::Video => part == Part::KeyFrame,
-                TagKind::Audio => !has_video && part == Part::Frame,
+                TagKind::Audio => with_sound && part == Part::Frame,
                 TagKind::Script => false,
             };
             is_wanted && self.headers.can_decode(&placed.tag)
         };
-        let first = held.iter().position(can_begin);
-        match first.filter(|_| self.presence.is_settled) {
+        let picture = held.iter().position(|placed| can_begin(placed, !tracks.video));
+        let sound = || held.iter().position(|placed| can_begin(placed, true));
+        let first = if lacks_picture { picture.or_else(sound) } else { picture };
+        match first.filter(|_| is_settled) {
             Some(first) => {
                 let midway = (!*from_start).then(|| held[first].time);
+                let has_picture = picture.is_some() || !tracks.video;
                 let tags = lead(held, first, *from_start);
-                self.open(tags, midway);
+                self.open(tags, midway, has_picture);
             }
             None => shorten(held, bytes, first.unwrap_or(usize::MAX)),
         }
     }
 
     /// Players' zero is the picture to begin with, or the earliest of all if nothing was missed.
-    fn open(&mut self, tags: Vec<Placed>, zero: Option<u64>) {
+    fn open(&mut self, tags: Vec<Placed>, zero: Option<u64>, has_picture: bool) {
         let media = tags.iter().filter(|placed| placed.tag.is_media());
         let zero = zero.or(media.map(|placed| placed.time).min()).unwrap_or_default();
         for header in self.headers.tags() {
             self.ready.push_back(Shown { time: zero, tag: header.clone(), opening: None });
         }
-        self.gate = Gate::Open { last_opening: zero };
+        self.gate = Gate::Open { last_opening: zero, has_picture };
         let from = self.ready.len();
         for Placed { time, tag } in tags {
             self.show(Placed { time: time.max(zero), tag });
         }
-        self.ready.range_mut(from + 1..).for_each(|shown| shown.opening = None);
-        self.ready[from].opening = Some(zero);
+        self.ready.range_mut(from..).for_each(|shown| shown.opening = None);
+        if let Some(first) = self.ready.get_mut(from) {
+            first.opening = Some(zero);
+        }
     }
 }
 

@@ -196,8 +196,8 @@ impl Show {
     fn take(&mut self, tag: Tag) {
         let now = Instant::now();
         self.last_tag = now;
+        self.has_tags = true;
         if tag.is_media() {
-            self.has_tags = true;
             self.status.media(now);
         }
         self.frames.note(&tag);

@@ -17,6 +17,9 @@ use crate::{
 /// When nothing came for so long, what is held for what might follow goes out.
 const REST: Duration = Duration::from_millis(500);
 
+/// How far behind its source something is, and how far it may be.
+pub type Backlog = Option<(Duration, Duration)>;
+
 /// What is to be done next.
 #[derive(Debug)]
 pub enum Next {
@@ -63,13 +66,14 @@ impl Desk {
         }
     }
 
-    /// What to do at this time.
-    pub fn next(&mut self, now: Instant, mixer: &Mixer) -> Result<Next, Error> {
+    /// What to do at this time. `backlog` says of a stamp how far behind the source it is, and how
+    /// far it may be; nothing of recordings.
+    pub fn next(&mut self, now: Instant, backlog: impl Fn(u32) -> Backlog) -> Result<Next, Error> {
         if let Some(text) = self.said.pop_front() {
             return Ok(Next::Say(text));
         }
         if self.next.is_none() {
-            self.next = self.timeline.pop().map(|placed| self.schedule(now, placed, mixer));
+            self.next = self.timeline.pop().map(|placed| self.schedule(now, placed, backlog));
         }
         match self.next.take() {
             Some((due, placed)) if due > now => {
@@ -89,9 +93,14 @@ impl Desk {
         }
     }
 
-    fn schedule(&mut self, now: Instant, placed: Placed, mixer: &Mixer) -> (Instant, Placed) {
+    fn schedule(
+        &mut self,
+        now: Instant,
+        placed: Placed,
+        backlog: impl Fn(u32) -> Backlog,
+    ) -> (Instant, Placed) {
         let due = self.pacer.due(now, placed.time);
-        if let Some((backlog, cushion)) = mixer.backlog(placed.tag.timestamp) {
+        if let Some((backlog, cushion)) = backlog(placed.tag.timestamp) {
             self.pacer.hurry(self.last_time, backlog, cushion);
         }
         self.last_time = self.last_time.max(placed.time);

@@ -11,6 +11,7 @@ use super::{
 
 const FILE_HEADER: usize = 9;
 const TRAILER: usize = 4;
+const UNWRITTEN: [u8; TAG_HEADER_LEN] = [0; TAG_HEADER_LEN];
 /// The header may be longer than the nine bytes known; not by much.
 const MAX_FILE_HEADER: usize = 1024;
 /// What may stand before the file's header, ID3 tags apart.
@@ -20,6 +21,10 @@ const ID3_HEADER: usize = 10;
 const MAX_ID3: usize = 16 << 20;
 /// While looking for the next tag after damage, a tag larger than this is not believed.
 const MAX_RESYNC_TAG: usize = 4 << 20;
+/// A tag larger than this is looked into while its end is awaited: its size may be damaged.
+const LARGE_TAG: usize = 256 << 10;
+/// So many tags in a row within a tag are no accident.
+const CHAIN: usize = 4;
 
 /// The bytes do not begin as an FLV file does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -58,7 +63,12 @@ pub struct Demuxer {
     stream_id: [u8; 3],
     /// What this writer's trailing sizes are off by, once tags proved it.
     trailer_error: Option<u32>,
+    /// This writer leaves them zero, as tags proved.
+    has_zero_trailers: bool,
+    /// How far a large tag was looked into.
+    looked_into: usize,
     is_at_end: bool,
+    zeros_wait: bool,
 }
 
 impl Default for Demuxer {
@@ -72,15 +82,24 @@ impl Default for Demuxer {
             headers: 0,
             stream_id: [0; 3],
             trailer_error: None,
+            has_zero_trailers: false,
+            looked_into: 0,
             is_at_end: false,
+            zeros_wait: false,
         }
     }
 }
 
 impl Demuxer {
-    /// One for bytes from the middle of a file, which begin with a tag.
-    pub fn within_file() -> Self {
-        Self { state: State::InSync, ..Self::default() }
+    /// One for a file that is being written: an encoder that makes room ahead of its data leaves
+    /// zeros where tags will be.
+    pub fn of_growing_file() -> Self {
+        Self { zeros_wait: true, ..Self::default() }
+    }
+
+    /// Whether zeros are pending that stand for what is not written yet.
+    pub fn awaits_zeros(&self) -> bool {
+        self.zeros_wait && self.state == State::InSync && self.buffer.starts_with(&UNWRITTEN)
     }
 
     /// Adds bytes.
@@ -220,14 +239,53 @@ impl Demuxer {
         if self.buffer.len() < TAG_HEADER_LEN {
             return Step::NeedMore;
         }
-        let Some(header) = Header::parse(&self.buffer) else { return self.lose() };
+        let Some(header) = Header::parse(&self.buffer) else {
+            return if self.awaits_zeros() { Step::NeedMore } else { self.lose() };
+        };
         let end = TAG_HEADER_LEN + header.size;
         match self.judge_trailer(&header) {
             Trailer::Fits => self.take(&header, end + TRAILER),
             Trailer::Missing => self.take(&header, end),
+            Trailer::Unknown if self.has_tags_within(header.size) => self.lose(),
             Trailer::Unknown => Step::NeedMore,
             Trailer::Wrong => self.lose(),
         }
+    }
+
+    /// Whether other tags lie where the payload of the one at hand should be: its size is damaged.
+    fn has_tags_within(&mut self, size: usize) -> bool {
+        let wanted = if self.is_at_end { 1 } else { CHAIN };
+        if !self.is_at_end && size < LARGE_TAG {
+            return false;
+        }
+        // Where a chain may begin whose end has not come yet, it is looked again.
+        let again = self.looked_into.saturating_sub(LARGE_TAG).max(1);
+        let last = self.buffer.len().saturating_sub(TAG_HEADER_LEN);
+        if !self.is_at_end && last < self.looked_into + LARGE_TAG / 4 {
+            return false;
+        }
+        let from = if self.is_at_end { 1 } else { again };
+        self.looked_into = last;
+        (from..last).any(|at| self.is_chain(at, wanted))
+    }
+
+    /// Whether so many whole tags lie here, each with its own size behind it.
+    fn is_chain(&self, mut at: usize, count: usize) -> bool {
+        for _ in 0..count {
+            let Some(header) = self.buffer.get(at..).and_then(Header::parse) else { return false };
+            let end = TAG_HEADER_LEN + header.size;
+            let trailer = self.buffer.get(at + end..at + end + TRAILER);
+            let fits = trailer.is_some_and(|trailer| trailer == (end as u32).to_be_bytes());
+            if header.kind.is_none()
+                || header.size == 0
+                || header.stream_id != self.stream_id
+                || !fits
+            {
+                return false;
+            }
+            at += end + TRAILER;
+        }
+        true
     }
 
     fn take(&mut self, header: &Header, whole: usize) -> Step {
@@ -235,6 +293,7 @@ impl Demuxer {
         // A copy, so that a small tag does not keep a large buffer alive.
         let payload = Bytes::copy_from_slice(payload);
         self.buffer.advance(whole);
+        self.looked_into = 0;
         self.stream_id = header.stream_id;
         self.skipped.encrypted += u64::from(header.is_encrypted);
         match header.kind.filter(|_| !header.is_encrypted) {
@@ -252,9 +311,9 @@ impl Demuxer {
             return if self.is_at_end { Trailer::Missing } else { Trailer::Unknown };
         };
         let error = trailer.wrapping_sub(end as u32);
-        if header.kind.is_some()
-            && (error == 0 || trailer == 0 || self.trailer_error == Some(error))
-        {
+        let is_usual =
+            self.trailer_error == Some(error) || (trailer == 0 && self.has_zero_trailers);
+        if header.kind.is_some() && (error == 0 || is_usual) {
             return Trailer::Fits;
         }
         let next = &rest[TRAILER..];
@@ -263,7 +322,10 @@ impl Demuxer {
         }
         match Header::parse(next) {
             Some(next) if next.kind.is_some() && next.follows(header) => {
-                self.trailer_error = Some(error);
+                match trailer {
+                    0 => self.has_zero_trailers = true,
+                    _ => self.trailer_error = Some(error),
+                }
                 Trailer::Fits
             }
             None if next.len() < TAG_HEADER_LEN && self.is_at_end && next.is_empty() => {
@@ -275,6 +337,7 @@ impl Demuxer {
     }
 
     fn lose(&mut self) -> Step {
+        self.looked_into = 0;
         self.state = State::Lost;
         self.skipped.places += 1;
         self.skip(1);
@@ -310,7 +373,8 @@ impl Demuxer {
     fn is_trailer(&self, bytes: &[u8], end: usize) -> bool {
         let trailer = bytes.iter().fold(0u32, |all, byte| all << 8 | u32::from(*byte));
         let error = trailer.wrapping_sub(end as u32);
-        error == 0 || self.trailer_error == Some(error) || (trailer == 0 && end > TAG_HEADER_LEN)
+        let is_zero = trailer == 0 && self.has_zero_trailers && end > TAG_HEADER_LEN;
+        error == 0 || self.trailer_error == Some(error) || is_zero
     }
 
     fn skip(&mut self, count: usize) {
@@ -523,6 +587,37 @@ mod tests {
         tags.remove(3);
         let (read, demuxer) = read_all(&bytes, 9);
         assert_eq!((read, demuxer.skipped()), (tags, Skipped::default()));
+    }
+
+    #[test]
+    fn a_damaged_size_costs_its_tag_only() {
+        let (bytes, tags) = file(200);
+        let third: usize = 13 + tags[..3].iter().map(|tag| tag.payload.len() + 15).sum::<usize>();
+        let mut damaged = bytes.clone();
+        damaged[third + 1] = 0x7f;
+        let (mut read, mut demuxer) = read_all(&damaged, 500);
+        assert_eq!(read, tags[..3], "its end is awaited");
+        demuxer.finish();
+        read.extend(std::iter::from_fn(|| demuxer.next_tag().unwrap()));
+        assert_eq!(read, [&tags[..3], &tags[4..]].concat());
+        // A live stream has no end to wait for.
+        let (more, all) = file(4000);
+        let mut damaged = more;
+        damaged[third + 1] = 0x7f;
+        let (read, demuxer) = read_all(&damaged, 5000);
+        assert_eq!(demuxer.skipped().places, 1);
+        assert_eq!(read, [&all[..3], &all[4..]].concat());
+    }
+
+    #[test]
+    fn zeros_over_the_end_of_a_tag_are_damage() {
+        let (mut bytes, tags) = file(40);
+        let end: usize = 13 + tags[..20].iter().map(|tag| tag.payload.len() + 15).sum::<usize>();
+        bytes[end - 30..end + 5].fill(0);
+        let (read, _) = read_all(&bytes, 500);
+        let odd: Vec<_> = read.iter().filter(|tag| !tags.contains(tag)).collect();
+        assert!(odd.is_empty(), "no half tag passes: {odd:?}");
+        assert!(read.len() >= 38, "{}", read.len());
     }
 
     #[test]

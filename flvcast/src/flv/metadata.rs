@@ -65,14 +65,11 @@ fn live_metadata(payload: Bytes) -> Option<Bytes> {
         // Whoever made sense of it may do so again.
         return (payload.len() <= MAX_METADATA).then_some(payload);
     };
-    let count = members.len();
     members.retain(|(name, _)| !OF_A_FILE.contains(&name.as_str()));
     if members.is_empty() {
         return None;
     }
-    if members.len() == count && payload.len() <= MAX_METADATA {
-        return Some(payload);
-    }
+    // Always in one form, so that what says the same is the same.
     let mut encoded = encode(members.clone());
     if encoded.len() > MAX_METADATA {
         members.retain(|(name, value)| name.len() <= MAX_WORD && is_small(value));

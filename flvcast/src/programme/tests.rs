@@ -151,3 +151,33 @@ fn what_cannot_be_decoded_is_held_within_bounds() {
     assert!(held.len() <= MAX_HELD);
     assert_eq!(*bytes, held.iter().map(|placed| placed.tag.payload.len()).sum::<usize>());
 }
+
+#[test]
+fn sound_is_played_without_pictures_that_nobody_can_decode() {
+    for ends in [false, true] {
+        let mut programme = Programme::default();
+        programme.begin(false);
+        let seconds = if ends { 5 } else { 12 };
+        push(&mut programme, &[(0, AAC)]);
+        for at in 0..seconds * 25 {
+            push(
+                &mut programme,
+                &[(at * 40, if at % 25 == 0 { KEY } else { INTER }), (at * 40, SOUND)],
+            );
+        }
+        if ends {
+            programme.end();
+        }
+        assert_eq!(programme.tracks(), Tracks { audio: true, video: false });
+        let all = shown(&mut programme);
+        assert_eq!(all.iter().filter(|(_, payload)| payload == SOUND).count() as u32, seconds * 25);
+        assert!(!all.iter().any(|(_, payload)| payload == KEY || payload == INTER));
+        // They are shown as soon as they can be.
+        push(
+            &mut programme,
+            &[(seconds * 1000, AVC), (seconds * 1000, KEY), (seconds * 1000 + 40, INTER)],
+        );
+        assert_eq!(shown(&mut programme).len(), 3);
+        assert_eq!(programme.tracks(), Tracks::BOTH);
+    }
+}

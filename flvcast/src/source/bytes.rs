@@ -59,7 +59,9 @@ pub struct FlvReader<R> {
     nature: Nature,
     demuxer: Demuxer,
     headers: u64,
+    /// Sounds and pictures.
     count: u64,
+    has_tags: bool,
     /// Behind a beginning that was just told.
     next: Option<Tag>,
     is_at_end: bool,
@@ -78,6 +80,7 @@ impl<R: Read + Send> FlvReader<R> {
             demuxer,
             headers: 0,
             count: 0,
+            has_tags: false,
             next: None,
             is_at_end: false,
             has_complained: false,
@@ -115,7 +118,12 @@ impl<R: Read + Send> FlvReader<R> {
             self.next = Some(tag);
             return Piece::Restart;
         }
-        self.count += 1;
+        self.give(tag)
+    }
+
+    fn give(&mut self, tag: Tag) -> Piece {
+        self.has_tags = true;
+        self.count += u64::from(tag.is_media());
         Piece::Tag(tag)
     }
 
@@ -157,8 +165,7 @@ impl<R: Read + Send> FlvReader<R> {
 impl<R: Read + Send> Source for FlvReader<R> {
     fn next(&mut self) -> Result<Piece, SourceError> {
         if let Some(tag) = self.next.take() {
-            self.count += 1;
-            return Ok(Piece::Tag(tag));
+            return Ok(self.give(tag));
         }
         loop {
             match self.demuxer.next_tag() {

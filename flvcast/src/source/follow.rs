@@ -19,8 +19,6 @@ const READ: usize = 1 << 16;
 const LOOK: Duration = Duration::from_millis(50);
 /// Bytes that make no sense by then will never be a tag: the writer left it unfinished.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// An encoder that writes ahead of its data leaves zeros where tags will be.
-const UNWRITTEN: [u8; 11] = [0; 11];
 
 /// The file as it is followed.
 pub struct Follow {
@@ -99,16 +97,19 @@ impl CatchUp {
 impl Follow {
     /// Follows what has this name, now or later.
     pub fn open(path: &Path, cancel: &Cancel) -> Opened {
-        let follow = Self {
+        Opened::new(Self::new(path, cancel), STEADY)
+    }
+
+    fn new(path: &Path, cancel: &Cancel) -> Self {
+        Self {
             path: path.into(),
             cancel: cancel.clone(),
-            demuxer: Demuxer::default(),
+            demuxer: Demuxer::of_growing_file(),
             file: None,
             catch_up: Some(CatchUp::default()),
             ready: std::collections::VecDeque::new(),
             has_told: false,
-        };
-        Opened::new(follow, STEADY)
+        }
     }
 
     fn failed(&self, error: &std::io::Error) -> SourceError {
@@ -135,7 +136,7 @@ impl Follow {
         }
         let identity = identity(&metadata);
         self.has_told = true;
-        self.demuxer = Demuxer::default();
+        self.demuxer = Demuxer::of_growing_file();
         self.file = Some(Followed { file, identity, at: 0, grew: Instant::now() });
         Ok(())
     }
@@ -158,11 +159,10 @@ impl Follow {
 
     /// At the end: zeros that stand for what is not written yet are read again later.
     fn unread_zeros(&mut self) -> Result<(), SourceError> {
-        let pending = self.demuxer.pending();
-        if !pending.starts_with(&UNWRITTEN) {
+        if !self.demuxer.awaits_zeros() {
             return Ok(());
         }
-        let length = pending.len() as u64;
+        let length = self.demuxer.pending().len() as u64;
         self.demuxer.forget_pending();
         if let Some(followed) = &mut self.file {
             followed.at -= length;
@@ -210,25 +210,26 @@ impl Follow {
 
 impl Source for Follow {
     fn next(&mut self) -> Result<Piece, SourceError> {
-        if let Some(piece) = self.ready.pop_front() {
-            return Ok(piece);
-        }
-        match self.demuxer.next_tag() {
-            Ok(Some(tag)) => match &mut self.catch_up {
-                Some(catch_up) => catch_up.note(tag),
-                None => return Ok(Piece::Tag(tag)),
-            },
-            Ok(None) => {
-                if self.fill()? {
-                    return Ok(Piece::Nothing);
-                }
-                self.at_the_end()?;
-                if self.ready.is_empty() {
-                    self.cancel.sleep(LOOK);
-                }
+        while !self.cancel.is_set() {
+            if let Some(piece) = self.ready.pop_front() {
+                return Ok(piece);
             }
-            Err(error) => {
-                return Err(SourceError::Final(format!("{}: {error}", self.path.display())));
+            match self.demuxer.next_tag() {
+                Ok(Some(tag)) => match &mut self.catch_up {
+                    Some(catch_up) => catch_up.note(tag),
+                    None => return Ok(Piece::Tag(tag)),
+                },
+                Ok(None) if self.fill()? => {}
+                Ok(None) => {
+                    self.at_the_end()?;
+                    if self.ready.is_empty() {
+                        self.cancel.sleep(LOOK);
+                        break;
+                    }
+                }
+                Err(error) => {
+                    return Err(SourceError::Final(format!("{}: {error}", self.path.display())));
+                }
             }
         }
         Ok(Piece::Nothing)
