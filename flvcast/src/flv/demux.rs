@@ -428,9 +428,9 @@ impl Header {
 
     /// Whether it can be the tag after `before`, of which there is no other proof.
     fn follows(&self, before: &Self) -> bool {
-        const NEAR: i32 = 60_000;
+        const NEAR: u32 = 60_000;
         let apart = self.timestamp.wrapping_sub(before.timestamp).cast_signed();
-        self.stream_id == before.stream_id && apart.abs() < NEAR
+        self.stream_id == before.stream_id && apart.unsigned_abs() < NEAR
     }
 }
 
