@@ -7,8 +7,14 @@ use netgroup::{Capabilities, GroupSpec, GroupSpecError, hex};
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Make the groupspec of a name; without options, all that a channel has
+    #[command(
+        after_help = "Example:\n  flvcast watch --groupspec $(flvcast groupspec encode bittube.vanderbilt.edu/cctv) …"
+    )]
     Encode(Encode),
     /// Show what a groupspec says
+    #[command(
+        after_help = "Example:\n  flvcast groupspec decode $(flvcast groupspec encode bittube.vanderbilt.edu/cctv)"
+    )]
     Decode {
         /// G: and hex digits
         groupspec: GroupSpec,
@@ -61,14 +67,18 @@ impl Encode {
     }
 }
 
-/// Prints the string, its options and both IDs.
+/// Prints the string alone, for `$(…)`, or what one says.
 pub fn run(command: &Command) -> Result<(), GroupSpecError> {
-    let spec = match command {
+    match command {
         Command::Encode(encode) => {
-            GroupSpec::new(&encode.name, encode.capabilities(), encode.version)?
+            println!("{}", GroupSpec::new(&encode.name, encode.capabilities(), encode.version)?);
         }
-        Command::Decode { groupspec } => groupspec.clone(),
-    };
+        Command::Decode { groupspec } => describe(groupspec),
+    }
+    Ok(())
+}
+
+fn describe(spec: &GroupSpec) {
     println!("groupspec  {spec}");
     println!("name       {}", spec.name());
     println!("version    {}", spec.version());
@@ -77,7 +87,6 @@ pub fn run(command: &Command) -> Result<(), GroupSpecError> {
         let mark = if version == spec.version() { "  (this one)" } else { "" };
         println!("group ID   {}  by version {version}{mark}", hex(&spec.group_id_as(version)));
     }
-    Ok(())
 }
 
 fn options(capabilities: &Capabilities) -> String {

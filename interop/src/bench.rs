@@ -8,6 +8,7 @@ mod crowd;
 mod echo;
 mod load;
 mod process;
+mod viewers;
 
 use std::net::SocketAddr;
 
@@ -28,6 +29,8 @@ pub enum Bench {
     Idle(load::IdleArguments),
     /// Hellos answered
     Hello(load::HelloArguments),
+    /// Players of a film over HTTP-FLV, from any server
+    Viewers(viewers::Arguments),
     /// The process that is measured; prints its address and serves until its input ends
     #[command(hide = true)]
     Serve(ServeArguments),
@@ -74,6 +77,7 @@ pub fn run(bench: &Bench) -> Result<(), AnyError> {
         Bench::Open(arguments) => print(&load::open(arguments)?),
         Bench::Idle(arguments) => print(&load::idle(arguments)?),
         Bench::Hello(arguments) => print(&load::hello(arguments)?),
+        Bench::Viewers(arguments) => print(&viewers::run(arguments)?),
         Bench::Serve(arguments) => bulk::serve(arguments),
         Bench::Send(arguments) => bulk::send(arguments),
     }

@@ -24,7 +24,7 @@ const DEFAULT_GROUP: &str =
 
 /// Judges RTMFP programs: conformance cases against a server, captures made readable, benchmarks.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(name = "rtmfp-interop", version)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -12,7 +12,7 @@ use rtmfp::{
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let url = std::env::args().nth(1).ok_or("see the top of chat.rs")?;
+    let url = std::env::args().nth(1).ok_or("usage: chat rtmfp://HOST/APP")?;
     let client = Client::connect(&url)?;
     println!("{}", client.peer_id());
     let mut readers = Vec::new();

@@ -7,7 +7,7 @@ use rtmfp::{NetEvent, StreamEvent, net::Client};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [url, name, peer @ ..] = &arguments[..] else {
-        return Err("see the top of connect.rs".into());
+        return Err("usage: connect rtmfp://HOST/APP STREAM [PEER-ID]".into());
     };
     let client = Client::connect(url)?;
     println!("connected as {}", client.peer_id());

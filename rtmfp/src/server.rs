@@ -12,6 +12,7 @@ mod streams;
 
 use std::{
     collections::{HashMap, VecDeque},
+    fmt,
     time::{Duration, Instant},
 };
 
@@ -56,6 +57,25 @@ pub struct ServerStats {
     pub relayed: u64,
     /// Those that a player was too slow for.
     pub withheld: u64,
+}
+
+/// In a line, for logs.
+impl fmt::Display for ServerStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} connects, {} joins, {} introductions, {} hellos for peers not here, {} malformed, {} \
+             choked; {} messages relayed, {} withheld",
+            self.connects,
+            self.joins,
+            self.introductions,
+            self.unknown_peers,
+            self.malformed,
+            self.choked,
+            self.relayed,
+            self.withheld
+        )
+    }
 }
 
 /// The server as an application of a driver.
@@ -313,7 +333,7 @@ impl Server {
         if let (Some(client), Some(mut view)) =
             (self.clients.get_mut(&session), endpoint.session(session))
         {
-            log::info!("{:?} is at {} now", client.peer, path.remote);
+            log::info!("{} is at {} now", client.peer, path.remote);
             client.tell_address(now, &mut view, path.remote);
         }
     }
@@ -321,7 +341,7 @@ impl Server {
     fn forget(&mut self, now: Instant, endpoint: &mut Endpoint, session: SessionId) {
         self.leave_streams(now, endpoint, session);
         let Some(client) = self.clients.remove(&session) else { return };
-        log::info!("{:?} is gone", client.peer);
+        log::info!("{} is gone", client.peer);
         self.registry.remove(&client.peer);
     }
 

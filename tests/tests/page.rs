@@ -150,7 +150,7 @@ fn what_no_browser_plays_is_named() {
     let picture = |index: u32| Tag {
         kind: TagKind::Video,
         timestamp: index * 40,
-        payload: bytes::Bytes::from(vec![if index % 25 == 0 { 0x12 } else { 0x22 }; 200]),
+        payload: bytes::Bytes::from(vec![if index.is_multiple_of(25) { 0x12 } else { 0x22 }; 200]),
     };
     let film = write(folder.path(), "film.flv", &(0..100).map(picture).collect::<Vec<_>>());
     let server = Server::start();

@@ -203,9 +203,10 @@ impl HevcSequence {
         if chroma == 3 {
             bits.skip(1);
         }
-        (bits.golomb()?, bits.golomb()?);
+        // Width and height, and what is cut off of them.
+        skip_golombs(&mut bits, 2)?;
         if bits.read(1)? == 1 {
-            (bits.golomb()?, bits.golomb()?, bits.golomb()?, bits.golomb()?);
+            skip_golombs(&mut bits, 4)?;
         }
         let (luma_depth, chroma_depth) = (bits.golomb()?, bits.golomb()?);
         Some(Self {
@@ -217,6 +218,10 @@ impl HevcSequence {
             chroma_depth: chroma_depth as u8 & 7,
         })
     }
+}
+
+fn skip_golombs(bits: &mut Bits, count: usize) -> Option<()> {
+    (0..count).try_for_each(|_| bits.golomb().map(drop))
 }
 
 /// Profiles and levels of layers below the highest, H.265 §7.3.3.

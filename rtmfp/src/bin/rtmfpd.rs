@@ -11,8 +11,14 @@ use rtmfp::server::{GroupNumber, Listener, ServerConfig, Want, start};
 /// rtmfpd ready rtmfp://ADDR:PORT fingerprint=HEX
 #[derive(Debug, Parser)]
 #[command(
+    name = "rtmfpd",
     version,
-    after_help = "Logging: RUST_LOG=debug (default: info), to standard error.
+    after_help = "Examples:
+  rtmfpd                                     on UDP port 1935 of all interfaces
+  rtmfpd --identity rtmfpd.key --static-keys with a fingerprint that clients can pin
+  rtmfpd --config rtmfpd.toml
+
+Logging: RUST_LOG=debug (default: info), to standard error.
 Session keys, for decoding captures of your own: RTMFP_KEYLOG=FILE."
 )]
 struct Arguments {
@@ -79,6 +85,6 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     println!("rtmfpd ready rtmfp://{} fingerprint={}", server.address(), server.fingerprint());
     ctrlc::set_handler(server.stopper())?;
     let stats = server.wait()?.stats();
-    log::info!("stopped: {stats:?}");
+    log::info!("stopped: {stats}");
     Ok(())
 }

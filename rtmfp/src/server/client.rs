@@ -275,7 +275,7 @@ impl Client {
         self.app = app.trim_matches('/').chars().take(MAX_APP).collect();
         let has_connected = !std::mem::replace(&mut self.is_connected, true);
         if has_connected {
-            log::info!("{:?} connects from {} to {:?}", self.peer, view.path().remote, self.app);
+            log::info!("{} connects from {} to '{}'", self.peer, view.path().remote, self.app);
         }
         self.say(now, view, 0, &replies::connected(command));
         Outcome { has_connected, ..Outcome::default() }

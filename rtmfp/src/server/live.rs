@@ -55,7 +55,7 @@ impl Server {
                 return self.say(now, endpoint, end, &refused);
             }
         };
-        log::info!("{end:?} publishes {stream:?}, {} wait for it", players.len());
+        log::info!("'{stream}' is published, {} wait for it", players.len());
         let text = format!("{stream} is now published");
         self.say(now, endpoint, end, &replies::status("NetStream.Publish.Start", &text));
         let notify = replies::status("NetStream.Play.PublishNotify", &text);
