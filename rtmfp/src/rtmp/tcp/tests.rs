@@ -139,8 +139,8 @@ fn converse(server: &mut ServerSession, client: &mut ClientSession) {
         if to_server.is_none() && to_client.is_none() {
             return;
         }
-        to_server.map(|bytes| server.handle_bytes(&bytes).unwrap());
-        to_client.map(|bytes| client.handle_bytes(&bytes).unwrap());
+        to_server.iter().for_each(|bytes| server.handle_bytes(bytes).unwrap());
+        to_client.iter().for_each(|bytes| client.handle_bytes(bytes).unwrap());
     }
 }
 
