@@ -11,8 +11,8 @@ mod follow;
 pub mod hls;
 pub mod http;
 mod queue;
-mod rtmp_listen;
-mod rtmp_pull;
+mod remote;
+mod rtmp;
 mod spec;
 
 use std::time::Duration;

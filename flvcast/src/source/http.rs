@@ -1,4 +1,4 @@
-//! `http(s)://…`: FLV over HTTP, endless or not, or a playlist, or whatever ffmpeg can read.
+//! HTTP, as all sources that need it speak it.
 
 mod icy;
 
@@ -17,11 +17,7 @@ use ureq::{
 };
 use url::Url;
 
-use super::{
-    Cancel, Nature, Opened, Quality, SourceError,
-    bytes::{FlvReader, Kind, STEADY, kind, sniff},
-    ffmpeg, hls,
-};
+use super::SourceError;
 use icy::IcyConnector;
 
 /// For name, connection and head; a body may take as long as it lasts.
@@ -73,7 +69,8 @@ pub fn get(agent: &Agent, url: &Url, part: Option<(u64, u64)>) -> Result<Answer,
     Ok(Answer { url, length, is_part, body: response.into_body().into_reader() })
 }
 
-fn passing(url: &Url, error: &dyn std::fmt::Display) -> SourceError {
+/// An error that may be over soon.
+pub fn passing(url: &Url, error: &dyn std::fmt::Display) -> SourceError {
     SourceError::Passing(format!("cannot get {url}: {error}"))
 }
 
@@ -90,32 +87,6 @@ fn check_status<B>(url: &Url, response: &Response<B>) -> Result<(), SourceError>
     } else {
         SourceError::Final(format!("{text}; check the URL"))
     })
-}
-
-/// Opens what is there.
-pub fn open(url: &Url, quality: Quality, cancel: &Cancel) -> Result<Opened, SourceError> {
-    let agent = agent();
-    let mut answer = get(&agent, url, None)?;
-    let head = sniff(&mut answer.body).map_err(|error| passing(url, &error))?;
-    match kind(&head) {
-        Kind::Flv => Ok(flv(url, &head, answer)),
-        Kind::Playlist => {
-            let text = read_all(answer.body, head, hls::MAX_PLAYLIST);
-            let text = text.map_err(|error| passing(url, &error))?;
-            hls::open(agent, answer.url, &text, quality, cancel)
-        }
-        Kind::Empty => Err(SourceError::Passing(format!("{url}: the answer is empty"))),
-        Kind::Other => {
-            drop(answer);
-            ffmpeg::open(url.as_str(), cancel)
-        }
-    }
-}
-
-/// What says how long it is, is a film; all else is live.
-fn flv(url: &Url, head: &[u8], answer: Answer) -> Opened {
-    let nature = if answer.length.is_some() { Nature::Recorded } else { STEADY };
-    Opened::new(FlvReader::new(url.to_string(), head, answer.body, nature), nature)
 }
 
 /// All of a body that is no larger than it may be.

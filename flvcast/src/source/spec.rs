@@ -1,11 +1,19 @@
 //! What people write to say where tags come from.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{fmt, path::PathBuf, str::FromStr};
 
 use url::Url;
 
 use super::{
-    Cancel, Opened, SourceError, ffmpeg, film::Film, follow::Follow, http, rtmp_listen, rtmp_pull,
+    Cancel, Opened, SourceError, ffmpeg,
+    film::Film,
+    follow::Follow,
+    remote,
+    rtmp::{
+        self,
+        listen::{self, Listen},
+        pull,
+    },
 };
 
 /// Which of several qualities is taken.
@@ -44,19 +52,6 @@ impl FromStr for Quality {
             "write best, worst, lines as 720p, or bits a second as 800k or 2M".into()
         })
     }
-}
-
-/// Where RTMP publishers are awaited.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listen {
-    /// Addresses of this machine.
-    pub addresses: Vec<SocketAddr>,
-    /// As written.
-    pub authority: String,
-    /// The application's name.
-    pub app: String,
-    /// The stream key that a publisher must know.
-    pub key: String,
 }
 
 /// A source, told by what it looks like.
@@ -114,9 +109,9 @@ impl SourceSpec {
             Self::File(path) => Film::open(path, cancel),
             Self::Follow(path) => Ok(Follow::open(path, cancel)),
             Self::StandardInput => Film::standard_input(cancel),
-            Self::Http(url, quality) => http::open(url, *quality, cancel),
-            Self::RtmpPull(url) => rtmp_pull::open(url, cancel),
-            Self::RtmpListen(listen) => rtmp_listen::open(listen, cancel),
+            Self::Http(url, quality) => remote::open(url, *quality, cancel),
+            Self::RtmpPull(url) => pull::open(url, cancel),
+            Self::RtmpListen(listen) => listen::open(listen, cancel),
             Self::Ffmpeg(name) => ffmpeg::open(name, cancel),
             Self::Memory(name, bytes) => Ok(Film::memory(name, bytes)),
         }
@@ -150,12 +145,9 @@ fn parse_listen(rest: &str) -> Result<Listen, String> {
     if app.is_empty() || key.is_empty() {
         return Err(FORM.into());
     }
-    let addresses = crate::listen_addresses(authority, DEFAULT_RTMP_PORT)?;
+    let addresses = crate::listen_addresses(authority, rtmp::DEFAULT_PORT)?;
     Ok(Listen { addresses, authority: authority.into(), app: app.into(), key: key.into() })
 }
-
-/// RTMP 1.0 §5.
-pub const DEFAULT_RTMP_PORT: u16 = 1935;
 
 /// Without keys and passwords, which must not be in logs.
 impl fmt::Display for SourceSpec {

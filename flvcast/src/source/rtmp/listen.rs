@@ -17,12 +17,21 @@ use rtmfp::{
     rtmp::tcp::{ServerEvent, ServerSession},
 };
 
-use super::{
-    Cancel, Opened, Piece, Source, SourceError,
-    bytes::STEADY,
-    rtmp_pull::{is_patience, to_tag},
-    spec::Listen,
-};
+use super::{is_patience, to_tag};
+use crate::source::{Cancel, Opened, Piece, Source, SourceError, bytes::STEADY};
+
+/// Where RTMP publishers are awaited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// Addresses of this machine.
+    pub addresses: Vec<SocketAddr>,
+    /// As written.
+    pub authority: String,
+    /// The application's name.
+    pub app: String,
+    /// The stream key that a publisher must know.
+    pub key: String,
+}
 
 /// Connections at once: one publishes, the others are refused, or dawdle.
 const MAX_CONNECTIONS: usize = 16;

@@ -6,14 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rtmfp::rtmp::{
-    Message,
-    tcp::{ClientEvent, ClientSession},
-};
+use rtmfp::rtmp::tcp::{ClientEvent, ClientSession};
 use url::Url;
 
-use super::{Cancel, Opened, Piece, Source, SourceError, bytes::STEADY, spec::DEFAULT_RTMP_PORT};
-use crate::flv::{Tag, TagKind};
+use super::{DEFAULT_PORT, is_patience, to_tag};
+use crate::source::{Cancel, Opened, Piece, Source, SourceError, bytes::STEADY};
 
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long a read may block.
@@ -41,7 +38,7 @@ pub fn open(url: &Url, cancel: &Cancel) -> Result<Opened, SourceError> {
         SourceError::Passing(format!("cannot connect to {connection}: {error}"))
     };
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    let port = url.port().unwrap_or(DEFAULT_RTMP_PORT);
+    let port = url.port().unwrap_or(DEFAULT_PORT);
     let addresses = (host, port).to_socket_addrs().map_err(|error| failed(&error))?;
     let stream = connect(addresses).map_err(|error| failed(&error))?;
     let closing = stream.try_clone().map_err(|error| failed(&error))?;
@@ -79,12 +76,6 @@ fn split(url: &Url) -> Option<(String, String, String)> {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     let connection = format!("rtmp://{}{port}/{app}", url.host_str()?);
     Some((connection, app.to_owned(), format!("{name}{query}")))
-}
-
-/// A message as an FLV tag.
-pub(super) fn to_tag(message: Message) -> Option<Tag> {
-    let Message { kind, timestamp, payload } = message;
-    Some(Tag { kind: TagKind::from_code(kind.0)?, timestamp, payload })
 }
 
 impl Pull {
@@ -141,11 +132,6 @@ impl Source for Pull {
         }
         Ok(Piece::Nothing)
     }
-}
-
-/// Nothing came in time, which is no error.
-pub(super) fn is_patience(error: &std::io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
 
 #[cfg(test)]
