@@ -55,11 +55,22 @@ pub struct Answer {
 
 /// Asks for a URL, or for a part of it.
 pub fn get(agent: &Agent, url: &Url, part: Option<(u64, u64)>) -> Result<Answer, SourceError> {
-    let mut request = agent.get(url.as_str());
-    if let Some((from, length)) = part {
-        request = request.header("Range", format!("bytes={from}-{}", from + length.max(1) - 1));
-    }
-    let response = request.call().map_err(|error| passing(url, &error))?;
+    let call = || {
+        let mut request = agent.get(url.as_str());
+        if let Some((from, length)) = part {
+            request = request.header(
+                "Range",
+                format!("bytes={from}-{}", from.saturating_add(length.max(1) - 1)),
+            );
+        }
+        request.call()
+    };
+    // The server may have closed a connection that was kept for the next request.
+    let response = match call() {
+        Err(ureq::Error::Io(error)) if was_closed(&error) => call(),
+        other => other,
+    };
+    let response = response.map_err(|error| passing(url, &error))?;
     check_status(url, &response)?;
     let location = ureq::ResponseExt::get_uri(&response).to_string();
     let length = response.headers().get("content-length");
@@ -67,6 +78,11 @@ pub fn get(agent: &Agent, url: &Url, part: Option<(u64, u64)>) -> Result<Answer,
     let is_part = response.status().as_u16() == 206;
     let url = Url::parse(&location).unwrap_or_else(|_| url.clone());
     Ok(Answer { url, length, is_part, body: response.into_body().into_reader() })
+}
+
+fn was_closed(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), ConnectionReset | ConnectionAborted | BrokenPipe | UnexpectedEof)
 }
 
 /// An error that may be over soon.

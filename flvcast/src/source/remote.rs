@@ -34,3 +34,6 @@ fn flv(url: &Url, head: &[u8], answer: Answer) -> Opened {
     let nature = if answer.length.is_some() { Nature::Recorded } else { STEADY };
     Opened::new(FlvReader::new(url.to_string(), head, answer.body, nature), nature)
 }
+
+#[cfg(test)]
+mod tests;
