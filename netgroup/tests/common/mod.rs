@@ -31,6 +31,8 @@ pub struct Member {
     pub node: Node,
     pub received: Vec<Delivery>,
     pub ended: bool,
+    /// All that it was told, but for messages.
+    pub events: Vec<NodeEvent>,
 }
 
 pub struct Host {
@@ -65,7 +67,7 @@ impl Host {
                 NodeEvent::Group(GroupEvent::Stream { event: StreamEvent::Ended, .. }) => {
                     member.ended = true
                 }
-                _ => {}
+                other => member.events.push(other),
             }
         }
     }
@@ -109,10 +111,15 @@ impl RigNode for Host {
 /// A network with a server on it.
 pub fn network(seed: u64, link: Link) -> Rig<Host> {
     let mut rig = Rig::new(seed, link);
+    add_server(&mut rig);
+    rig
+}
+
+/// Adds the server.
+pub fn add_server(rig: &mut Rig<Host>) {
     let config = Config { introduces: true, ..Config::default() };
     let endpoint = Endpoint::new(config, Identity::server(&[9; 64]), rig.now, [9; 32]);
     rig.add(SERVER.parse().unwrap(), Host { endpoint, program: Program::Server(Box::default()) });
-    rig
 }
 
 /// Adds a member, which begins to connect.
@@ -127,7 +134,7 @@ pub fn add_member(rig: &mut Rig<Host>, seed: u8) -> usize {
     let servers = vec![SERVER.parse().unwrap()];
     let mut node = Node::new(now, endpoint.peer_id(), url, servers, spec, [seed; 32]);
     node.start(now, &mut endpoint);
-    let member = Member { node, received: Vec::new(), ended: false };
+    let member = Member { node, received: Vec::new(), ended: false, events: Vec::new() };
     let address = SocketAddr::from(([192, 0, 2, seed], 4000));
     rig.add(address, Host { endpoint, program: Program::Member(Box::new(member)) })
 }
