@@ -52,8 +52,11 @@ pub fn cast(config: CastConfig, stop: &Stop) -> Result<(), Error> {
     let mut desk = Desk::new(Instant::now());
     let mut caster = Caster { channel: config.channel, has_warned: false, progress_at: None };
     while !link.is_connected() && !stop.is_set() {
+        desk.prepare(&mut mixer)?;
+        while let Some(text) = desk.pop_said() {
+            say(text);
+        }
         caster.attend(&mut link, TICK)?;
-        desk.discard_live(&mut mixer);
     }
     if stop.is_set() && !link.is_connected() {
         return link.stop();

@@ -135,7 +135,8 @@ pub fn demo(http: &[SocketAddr], stop: &Stop) -> Result<(), Error> {
     web::serve(listener, CHANNEL, stage.hub.clone(), Limits::default(), figures)?;
     println!("open http://{address}/ in a browser, or: ffplay http://{address}/{CHANNEL}.flv");
     println!("server {}; one caster, {VIEWERS} viewers; Ctrl-C stops", server.url());
-    let mut show = Demo { caster, viewers, stage, ledger: Ledger::default() };
+    let (programme, ledger) = (Programme::default(), Ledger::default());
+    let mut show = Demo { caster, viewers, stage, programme, ledger };
     let ran = show.run(stop);
     show.settle();
     let verdict = ran.and(show.verdict());
@@ -242,6 +243,8 @@ struct Demo {
     caster: Peer,
     viewers: Vec<Viewer>,
     stage: Stage,
+    /// What the first viewer shows.
+    programme: Programme,
     ledger: Ledger,
 }
 
@@ -249,7 +252,7 @@ impl Demo {
     fn run(&mut self, stop: &Stop) -> Result<(), Error> {
         let sources = vec![SourceSpec::Memory("the bundled film", SAMPLE)];
         let mut mixer = Mixer::new(Feed::start(Plan { sources, repeats: true }), None);
-        let (mut desk, mut programme) = (Desk::new(Instant::now()), Programme::default());
+        let mut desk = Desk::new(Instant::now());
         let mut progress_at = Instant::now() + PROGRESS;
         while !stop.is_set() {
             match desk.next(Instant::now(), |stamp| mixer.backlog(stamp))? {
@@ -267,7 +270,7 @@ impl Demo {
                 Next::Say(text) => say(text),
                 Next::End => break,
             }
-            self.take_viewers_tags(&mut programme);
+            self.take_viewers_tags();
             if progress_at <= Instant::now() {
                 progress_at += PROGRESS;
                 self.report();
@@ -277,14 +280,14 @@ impl Demo {
         Ok(())
     }
 
-    fn take_viewers_tags(&mut self, programme: &mut Programme) {
+    fn take_viewers_tags(&mut self) {
         for (index, viewer) in self.viewers.iter_mut().enumerate() {
             while let Ok(event) = viewer.events.try_recv() {
                 if let PeerEvent::Tag(tag) = &event {
                     viewer.check(tag, &self.ledger);
                 }
                 if index == 0 {
-                    self.stage.show(programme, event);
+                    self.stage.show(&mut self.programme, event);
                 }
             }
         }
@@ -294,11 +297,10 @@ impl Demo {
     fn settle(&mut self) {
         let until = Instant::now() + SETTLE;
         let end = self.ledger.end();
-        let mut programme = Programme::default();
         while Instant::now() < until && self.viewers.iter().any(|viewer| viewer.lag(end) != Some(0))
         {
             std::thread::sleep(TICK);
-            self.take_viewers_tags(&mut programme);
+            self.take_viewers_tags();
         }
     }
 

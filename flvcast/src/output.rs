@@ -4,6 +4,10 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -20,13 +24,17 @@ use crate::{
 const CHUNK: usize = 1 << 20;
 /// How often it looks for news that it did not hear of.
 const LOOK: Duration = Duration::from_millis(250);
-/// At the end, a reader that takes nothing is waited for this long.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// At the end, who takes nothing is waited for this long: a reader of a pipe, and a disk.
+const PIPE_PATIENCE: Duration = Duration::from_secs(2);
+const DISK_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running writer.
 #[derive(Debug)]
 pub struct Output {
     thread: JoinHandle<Result<u64, Error>>,
+    /// Bytes so far.
+    written: Arc<AtomicU64>,
+    patience: Duration,
 }
 
 impl Output {
@@ -34,11 +42,15 @@ impl Output {
     /// write; a file that exists is refused now, unless it may be replaced.
     pub fn start(path: &Path, overwrite: bool, hub: &Hub) -> Result<Self, Error> {
         let target = Target::new(path, overwrite)?;
-        let (viewer, hub) = (hub.join(), hub.clone());
-        let thread = std::thread::Builder::new()
-            .name("output".into())
-            .spawn(move || write_all(target, viewer, &hub))?;
-        Ok(Self { thread })
+        let patience = match target {
+            Target::Stdout => PIPE_PATIENCE,
+            _ => DISK_PATIENCE,
+        };
+        let (viewer, hub, written) = (hub.join(), hub.clone(), Arc::new(AtomicU64::new(0)));
+        let writing = Writing { target, viewer, written: written.clone() };
+        let thread =
+            std::thread::Builder::new().name("output".into()).spawn(move || writing.run(&hub))?;
+        Ok(Self { thread, written, patience })
     }
 
     /// Whether it has ended: by an error, or because nobody reads any more.
@@ -48,9 +60,13 @@ impl Output {
 
     /// Waits for the rest to be written, once the hub is closed; the bytes written in all.
     pub fn finish(self) -> Result<u64, Error> {
-        let until = Instant::now() + PATIENCE;
+        let (mut written, mut moved) = (0, Instant::now());
         while !self.thread.is_finished() {
-            if Instant::now() >= until {
+            let now = self.written.load(Ordering::Relaxed);
+            if std::mem::replace(&mut written, now) != now {
+                moved = Instant::now();
+            }
+            if moved.elapsed() >= self.patience {
                 return Err(Error::NobodyReads);
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -137,32 +153,52 @@ impl Target {
     }
 }
 
-fn write_all(mut target: Target, mut viewer: Viewer, hub: &Hub) -> Result<u64, Error> {
-    let (mut written, mut chunks) = (0, Vec::new());
-    loop {
-        chunks.clear();
-        let taken = viewer.take(CHUNK, &mut chunks);
-        if !chunks.is_empty() {
-            if let Err(error) = target.write(&chunks) {
-                return target.mend(error, written);
+/// What the thread has.
+struct Writing {
+    target: Target,
+    viewer: Viewer,
+    written: Arc<AtomicU64>,
+}
+
+impl Writing {
+    fn run(mut self, hub: &Hub) -> Result<u64, Error> {
+        let mut chunks = Vec::new();
+        loop {
+            chunks.clear();
+            let taken = self.viewer.take(CHUNK, &mut chunks);
+            if !chunks.is_empty() {
+                if let Err(error) = self.target.write(&chunks) {
+                    return self.fail(error);
+                }
+                let bytes = chunks.iter().map(|bytes| bytes.len() as u64).sum();
+                self.written.fetch_add(bytes, Ordering::Relaxed);
             }
-            written += chunks.iter().map(|bytes| bytes.len() as u64).sum::<u64>();
+            match taken {
+                Taken::More => {}
+                Taken::UpToDate => hub.wait(LOOK),
+                Taken::Over => break,
+                Taken::Lagged => {
+                    return self.fail(io::Error::other("it is too slow for the stream"));
+                }
+            }
         }
-        match taken {
-            Taken::More => {}
-            Taken::UpToDate => hub.wait(LOOK),
-            Taken::Over => break,
-            Taken::Lagged => {
-                return target.mend(io::Error::other("it is too slow for the stream"), written);
-            }
+        self.keep_promise();
+        Ok(self.written.load(Ordering::Relaxed))
+    }
+
+    fn fail(self, error: io::Error) -> Result<u64, Error> {
+        let written = self.written.load(Ordering::Relaxed);
+        self.target.mend(error, written)
+    }
+
+    /// The header is to say what turned out to be there.
+    fn keep_promise(&mut self) {
+        let promised = self.viewer.promised();
+        if let Some((promised, known)) = promised.filter(|(promised, known)| promised != known) {
+            self.target.promise(Tracks {
+                audio: promised.audio || known.audio,
+                video: promised.video || known.video,
+            });
         }
     }
-    if let Some((promised, known)) = viewer.promised().filter(|(promised, known)| promised != known)
-    {
-        target.promise(Tracks {
-            audio: promised.audio || known.audio,
-            video: promised.video || known.video,
-        });
-    }
-    Ok(written)
 }

@@ -46,6 +46,7 @@ pub struct Desk {
     said: VecDeque<String>,
     last_time: u64,
     last_read: Instant,
+    has_tag: bool,
     is_at_end: bool,
     failure: Option<Error>,
 }
@@ -61,6 +62,7 @@ impl Desk {
             said: VecDeque::new(),
             last_time: 0,
             last_read: now,
+            has_tag: false,
             is_at_end: false,
             failure: None,
         }
@@ -69,7 +71,7 @@ impl Desk {
     /// What to do at this time. `backlog` says of a stamp how far behind the source it is, and how
     /// far it may be; nothing of recordings.
     pub fn next(&mut self, now: Instant, backlog: impl Fn(u32) -> Backlog) -> Result<Next, Error> {
-        if let Some(text) = self.said.pop_front() {
+        if let Some(text) = self.pop_said() {
             return Ok(Next::Say(text));
         }
         if self.next.is_none() {
@@ -125,7 +127,10 @@ impl Desk {
 
     fn take(&mut self, mixed: Mixed) {
         match mixed {
-            Mixed::Tag(tag, arrived) => self.timeline.push(tag, arrived),
+            Mixed::Tag(tag, arrived) => {
+                self.has_tag = true;
+                self.timeline.push(tag, arrived);
+            }
             Mixed::Break => self.timeline.break_off(),
             Mixed::Say(text) => self.said.push_back(text),
             Mixed::End => {
@@ -135,19 +140,25 @@ impl Desk {
         }
     }
 
-    /// As long as there is no connection, what a live source gives is lost, but for its headers.
-    pub fn discard_live(&mut self, mixer: &mut Mixer) {
-        while mixer.is_live() {
-            match mixer.pop(Duration::ZERO) {
-                Ok(Some(Mixed::Tag(tag, _))) => self.repeater.note(&tag),
-                Ok(Some(mixed)) => self.take(mixed),
-                Ok(None) => return,
-                Err(error) => {
-                    self.failure = Some(error);
-                    return;
-                }
+    /// As long as there is no connection, what a live source gives is lost, but for its headers; of
+    /// a recording the first tag is taken, so that one that cannot be read is known at once.
+    pub fn prepare(&mut self, mixer: &mut Mixer) -> Result<(), Error> {
+        while mixer.is_live() || !self.has_tag {
+            match mixer.pop(Duration::ZERO)? {
+                Some(Mixed::Tag(tag, Some(_))) => self.repeater.note(&tag),
+                Some(mixed) => self.take(mixed),
+                None => return Ok(()),
+            }
+            if self.is_at_end {
+                return Ok(());
             }
         }
+        Ok(())
+    }
+
+    /// Something that somebody should know.
+    pub fn pop_said(&mut self) -> Option<String> {
+        self.said.pop_front()
     }
 }
 

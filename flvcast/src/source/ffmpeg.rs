@@ -42,7 +42,7 @@ struct Probed {
 
 /// A file or URL. One without a duration is live.
 pub fn open(name: &str, cancel: &Cancel) -> Result<Opened, SourceError> {
-    let probed = probe(name)?;
+    let probed = probe(name, cancel)?;
     let nature = if probed.has_duration { Nature::Recorded } else { STEADY };
     let mut command = Command::new("ffmpeg");
     command.args(["-nostdin", "-hide_banner", "-loglevel", "error", "-i"]).arg(input(name));
@@ -95,22 +95,46 @@ fn unreadable(name: &str, words: &str) -> SourceError {
     ))
 }
 
-fn probe(name: &str) -> Result<Probed, SourceError> {
-    let output = Command::new("ffprobe")
+fn probe(name: &str, cancel: &Cancel) -> Result<Probed, SourceError> {
+    let failed = |error: std::io::Error| missing(name, "ffprobe", &error);
+    let mut child = Command::new("ffprobe")
         .args(["-v", "error", "-of", "csv", "-show_entries"])
         .args(["stream=codec_type,codec_name:format=duration", "-i"])
         .arg(input(name))
         .stdin(Stdio::null())
-        .output()
-        .map_err(|error| missing(name, "ffprobe", &error))?;
-    if !output.status.success() {
-        return Err(unreadable(name, &String::from_utf8_lossy(&output.stderr)));
-    }
-    let probed = parse(&String::from_utf8_lossy(&output.stdout));
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let child = end_with(child, cancel);
+    let text = read_words(stdout);
+    let words = read_words(stderr);
+    end(&child);
+    let probed = parse(&text);
     if probed.video.is_none() && probed.audio.is_none() {
-        return Err(unreadable(name, "it has neither pictures nor sound"));
+        let words = if words.is_empty() { "it has neither pictures nor sound" } else { &words };
+        return Err(unreadable(name, words));
     }
     Ok(probed)
+}
+
+/// All that a program says, within bounds.
+fn read_words(from: Option<impl Read>) -> String {
+    let mut bytes = Vec::new();
+    if let Some(from) = from {
+        // What cannot be read was not said.
+        let _ = from.take(MAX_WORDS as u64).read_to_end(&mut bytes);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Ends it when nobody wants it any more.
+fn end_with(child: Child, cancel: &Cancel) -> Arc<Mutex<Child>> {
+    let child = Arc::new(Mutex::new(child));
+    let doomed = child.clone();
+    cancel.on_set(move || end(&doomed));
+    child
 }
 
 /// Lines as `stream,h264,video` and `format,10.0`.
@@ -150,9 +174,7 @@ fn start(
     };
     let words = Arc::new(Mutex::new(String::new()));
     keep_words(stderr, words.clone());
-    let child = Arc::new(Mutex::new(child));
-    let doomed = child.clone();
-    cancel.on_set(move || end(&doomed));
+    let child = end_with(child, cancel);
     let flv = FlvReader::new(name.to_owned(), &[], stdout, nature);
     let source = Converted { name: name.to_owned(), flv, child, words, has_given: false };
     Ok((input, Opened { notice: Some(notice), ..Opened::new(source, nature) }))

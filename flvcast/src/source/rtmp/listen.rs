@@ -45,6 +45,8 @@ const YIELDS_AFTER: Duration = Duration::from_secs(5);
 const READ: Duration = Duration::from_millis(500);
 /// A far end that takes no answers.
 const WRITE: Duration = Duration::from_secs(5);
+/// Refusals are spoken of no more often than this.
+const SPEAK: Duration = Duration::from_secs(5);
 const ACCEPT: Duration = Duration::from_millis(50);
 /// Pieces that may wait.
 const QUEUE: usize = 256;
@@ -62,6 +64,8 @@ struct Stage {
     cancel: Cancel,
     publisher: Mutex<Option<Publisher>>,
     connections: AtomicUsize,
+    /// When a refusal was spoken of, and how many were not since.
+    refusals: Mutex<(Option<Instant>, u32)>,
     pieces: SyncSender<Piece>,
 }
 
@@ -87,6 +91,7 @@ pub fn open(listen: &Listen, cancel: &Cancel) -> Result<Opened, SourceError> {
         cancel: cancel.clone(),
         publisher: Mutex::default(),
         connections: AtomicUsize::new(0),
+        refusals: Mutex::default(),
         pieces,
     });
     std::thread::spawn(move || accept(&listener, &stage));
@@ -151,6 +156,22 @@ impl Stage {
             }
             _ => false,
         }
+    }
+
+    /// What to say of a refusal, unless something was said of one just now.
+    fn refusal(&self, text: String) -> Option<Piece> {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        let (spoken, silent) = &mut *refusals;
+        if spoken.is_some_and(|at| at.elapsed() < SPEAK) {
+            *silent += 1;
+            return None;
+        }
+        *spoken = Some(Instant::now());
+        let more = match std::mem::take(silent) {
+            0 => String::new(),
+            count => format!(", and {count} before"),
+        };
+        Some(Piece::Notice(format!("{text}{more}")))
     }
 
     fn leave(&self, connection: u64) -> bool {
@@ -271,7 +292,7 @@ impl<'a> Connection<'a> {
         if !self.stage.take(self.number) {
             self.session.refuse(stream, "somebody else publishes here already");
             let text = format!("a second publisher at {} was refused", self.from);
-            return self.give(Piece::Notice(text));
+            return self.stage.refusal(text).map_or(Ok(()), |piece| self.give(piece));
         }
         self.publishes = Some(stream);
         self.session.accept(stream);
