@@ -6,6 +6,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 /// port). All that the name means; the first one that is free is taken.
 pub fn listen_addresses(text: &str, default_port: u16) -> Result<Vec<SocketAddr>, String> {
     let wrong = |why: &str| format!("'{text}' is no address to listen on: {why}");
+    if text.parse::<u64>().is_ok() {
+        return Err(format!(
+            "'{text}' is a port alone; write :{text} for all addresses of this machine, or localhost:{text}"
+        ));
+    }
     if let Ok(address) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
         return Ok(vec![(address, default_port).into()]);
     }
@@ -44,7 +49,7 @@ mod tests {
         assert_eq!(listen("[::1]:8081").as_deref(), Ok("[::1]:8081"));
         assert_eq!(listen("::1").as_deref(), Ok("[::1]:80"));
         assert_eq!(listen("127.0.0.1").as_deref(), Ok("127.0.0.1:80"));
-        for wrong in ["127.0.0.1:x", "127.0.0.1:99999", "no.such.host.invalid:80"] {
+        for wrong in ["8081", "127.0.0.1:x", "127.0.0.1:99999", "no.such.host.invalid:80"] {
             assert!(listen(wrong).is_err(), "{wrong}");
         }
     }

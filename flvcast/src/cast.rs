@@ -9,7 +9,7 @@ use crate::{
     Error,
     link::{Link, LinkEvent},
     peer::PeerConfig,
-    say::{say, warn},
+    say::{count, say, warn},
     source::{Feed, Plan},
     status::Status,
     stop::Stop,
@@ -41,6 +41,11 @@ pub struct CastConfig {
 pub fn cast(config: CastConfig, stop: &Stop) -> Result<(), Error> {
     let names: Vec<String> = config.plan.sources.iter().map(ToString::to_string).collect();
     let is_waited_for = config.plan.sources.iter().any(|source| source.comes_back());
+    for source in
+        config.plan.sources.iter().chain(config.fallback.iter().flat_map(|plan| &plan.sources))
+    {
+        source.check().map_err(|error| Error::Source(error.to_string()))?;
+    }
     let feed = Feed::start(config.plan);
     let mut mixer = Mixer::new(feed, config.fallback);
     // A bad file is known before anybody is connected to.
@@ -97,7 +102,10 @@ impl Caster {
                 }
                 Next::Read => desk.read(mixer, TICK),
                 Next::Say(text) => say(text),
-                Next::End => return Ok(()),
+                Next::End => {
+                    say("the sources have ended");
+                    return Ok(());
+                }
             }
             self.attend(link, Duration::ZERO)?;
         }
@@ -113,8 +121,7 @@ impl Caster {
             if let Some(LinkEvent::Contested) = event
                 && !std::mem::replace(&mut self.has_warned, true)
             {
-                let hint =
-                    "viewers see whoever was first; stop one of you, or take another channel";
+                let hint = "each viewer sees one of you; stop one, or take another channel";
                 warn(format_args!("somebody else casts '{}' too: {hint}", self.channel));
             }
             self.report_progress(link);
@@ -159,10 +166,10 @@ fn report(link: &Link) {
     let stats = link.stats();
     let ratio = stats.stream.bytes_sent as f64 / stats.stream.bytes_published.max(1) as f64;
     say(format_args!(
-        "cast {:.1} MB; sent {:.1} MB to the swarm ({ratio:.2} times the stream); {} members, {} neighbours",
+        "cast {:.1} MB; sent {:.1} MB to the swarm ({ratio:.2} times the stream); {}, {}",
         stats.stream.bytes_published as f64 / 1e6,
         stats.stream.bytes_sent as f64 / 1e6,
-        stats.group.estimated_members,
-        stats.group.neighbours,
+        count(stats.group.estimated_members, "member"),
+        count(stats.group.neighbours as u64, "neighbour"),
     ));
 }

@@ -19,7 +19,7 @@ use crate::{
     hub::Hub,
     peer::{Peer, PeerConfig, PeerEvent},
     programme::Programme,
-    say::say,
+    say::{print, say},
     source::{Feed, Plan, SourceSpec},
     status::Status,
     stop::Stop,
@@ -133,8 +133,10 @@ pub fn demo(http: &[SocketAddr], stop: &Stop) -> Result<(), Error> {
     let stage = Stage::new();
     let figures = figure_source(&caster, &viewers, &stage);
     web::serve(listener, CHANNEL, stage.hub.clone(), Limits::default(), figures)?;
-    println!("open http://{address}/ in a browser, or: ffplay http://{address}/{CHANNEL}.flv");
-    println!("server {}; one caster, {VIEWERS} viewers; Ctrl-C stops", server.url());
+    print(format_args!(
+        "open http://{address}/ in a browser, or: ffplay http://{address}/{CHANNEL}.flv"
+    ));
+    print(format_args!("server {}; one caster, {VIEWERS} viewers; Ctrl-C stops", server.url()));
     let (programme, ledger) = (Programme::default(), Ledger::default());
     let mut show = Demo { caster, viewers, stage, programme, ledger };
     let ran = show.run(stop);
@@ -315,12 +317,12 @@ impl Demo {
             );
         }
         let share = 100.0 * peers as f64 / (source + peers).max(1) as f64;
-        println!(
+        print(format_args!(
             "{} tags cast; viewers got {:.1} MB, {share:.0} % of it from each other; delay up to {} ms",
             self.ledger.end(),
             (source + peers) as f64 / 1e6,
             delays.iter().max().unwrap_or(&0),
-        );
+        ));
     }
 
     fn verdict(&self) -> Result<(), Error> {
@@ -335,7 +337,7 @@ impl Demo {
             };
             return Err(Error::Incomplete(format!("{name}: {complaint}")));
         }
-        println!("every viewer got every tag from its first on");
+        print("every viewer got every tag from its first on");
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! `flvcast groupspec encode|decode`.
 
 use clap::Args;
+use flvcast::print;
 use netgroup::{Capabilities, GroupSpec, GroupSpecError, hex};
 
 /// What to do with groupspecs.
@@ -71,7 +72,7 @@ impl Encode {
 pub fn run(command: &Command) -> Result<(), GroupSpecError> {
     match command {
         Command::Encode(encode) => {
-            println!("{}", GroupSpec::new(&encode.name, encode.capabilities(), encode.version)?);
+            print(GroupSpec::new(&encode.name, encode.capabilities(), encode.version)?);
         }
         Command::Decode { groupspec } => describe(groupspec),
     }
@@ -79,13 +80,14 @@ pub fn run(command: &Command) -> Result<(), GroupSpecError> {
 }
 
 fn describe(spec: &GroupSpec) {
-    println!("groupspec  {spec}");
-    println!("name       {}", spec.name());
-    println!("version    {}", spec.version());
-    println!("options    {}", options(&spec.capabilities()));
+    print(format_args!("groupspec  {spec}"));
+    print(format_args!("name       {}", spec.name()));
+    print(format_args!("version    {}", spec.version()));
+    print(format_args!("options    {}", options(&spec.capabilities())));
     for version in [1, 2] {
         let mark = if version == spec.version() { "  (this one)" } else { "" };
-        println!("group ID   {}  by version {version}{mark}", hex(&spec.group_id_as(version)));
+        let id = hex(&spec.group_id_as(version));
+        print(format_args!("group ID   {id}  by version {version}{mark}"));
     }
 }
 

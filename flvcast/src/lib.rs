@@ -29,6 +29,7 @@ pub use channel::{DEFAULT_PREFIX, DEFAULT_STREAM, channel_group};
 pub use demo::demo;
 pub use error::Error;
 pub use peer::{Peer, PeerConfig, PeerEvent, PeerStats};
+pub use say::print;
 pub use source::{Plan, Quality, SourceSpec};
 pub use stop::Stop;
 pub use watch::{WatchConfig, watch};

@@ -2,7 +2,13 @@
 
 mod groupspec;
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    io::{IsTerminal, Write},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Args, Parser, Subcommand};
 use flvcast::{
@@ -109,7 +115,8 @@ struct Watch {
     /// Replace that file if it exists
     #[arg(long, requires = "out")]
     overwrite: bool,
-    /// Serve the film as /CHANNEL.flv and a page as /; ':8081' is all of this machine's addresses
+    /// Serve the film as /CHANNEL.flv and a page as /; ':8081' is all of this machine's addresses, and
+    /// without a port it is 8080
     #[arg(long, value_name = "ADDR:PORT", value_parser = http)]
     http: Option<Addresses>,
     /// How many may watch by HTTP at once
@@ -142,7 +149,7 @@ struct Place {
     #[arg(long, value_name = "URL")]
     server: ServerUrl,
     /// The channel's name
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     channel: String,
     /// Join this group instead of the channel's own
     #[arg(long, value_name = "G:…")]
@@ -171,11 +178,12 @@ impl Place {
 }
 
 fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    let default = env_logger::Env::default().default_filter_or("warn");
+    env_logger::Builder::from_env(default).format_target(false).init();
     match run(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("flvcast: {error}");
+            let _ = writeln!(std::io::stderr(), "flvcast: {error}");
             if matches!(error, Error::Usage(_)) { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
@@ -215,6 +223,12 @@ impl Cast {
 
 impl Watch {
     fn run(self) -> Result<(), Error> {
+        let is_to_terminal = self.out.as_deref() == Some(Path::new("-"));
+        if is_to_terminal && std::io::stdout().is_terminal() {
+            let text =
+                "a film on a terminal is of no use to anybody; pipe it on: … --out - | ffplay -";
+            return Err(Error::Usage(text.into()));
+        }
         let config = WatchConfig {
             peer: self.place.peer(false)?,
             channel: self.place.channel,

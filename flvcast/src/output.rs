@@ -93,9 +93,22 @@ impl Target {
         if path == Path::new("-") {
             return Ok(Self::Stdout);
         }
-        let exists = path.metadata().is_ok_and(|metadata| metadata.is_file());
-        if exists && !overwrite {
-            return Err(Error::OutputExists(path.into()));
+        let fail = |error| Err(Error::Output { path: path.into(), error, kept: 0 });
+        match path.metadata() {
+            Ok(metadata) if metadata.is_dir() => return fail(io::ErrorKind::IsADirectory.into()),
+            Ok(metadata) if metadata.is_file() && !overwrite => {
+                return Err(Error::OutputExists(path.into()));
+            }
+            Ok(_) => {}
+            // It is made once there is something to write; its folder must be there now.
+            Err(_) => {
+                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+                match folder.unwrap_or(Path::new(".")).metadata() {
+                    Ok(metadata) if metadata.is_dir() => {}
+                    Ok(_) => return fail(io::ErrorKind::NotADirectory.into()),
+                    Err(error) => return fail(error),
+                }
+            }
         }
         Ok(Self::Path { path: path.into(), overwrite })
     }

@@ -1,13 +1,32 @@
-//! Lines for whoever runs a command, each with its time.
+//! Lines for whoever runs a command, each with its time. Nobody has to read them: a closed pipe is no
+//! error.
 
-use std::{fmt, time::SystemTime};
+use std::{
+    fmt,
+    io::{self, Write},
+    time::SystemTime,
+};
 
 /// Prints a line to standard error, after the time.
 pub fn say(text: impl fmt::Display) {
-    eprintln!("{} {text}", humantime::format_rfc3339_seconds(SystemTime::now()));
+    let time = humantime::format_rfc3339_seconds(SystemTime::now());
+    let _ = writeln!(io::stderr(), "{time} {text}");
 }
 
 /// Prints something that somebody may have to mend.
 pub fn warn(text: impl fmt::Display) {
     say(format_args!("flvcast: {text}"));
+}
+
+/// Prints what was asked for to standard output.
+pub fn print(text: impl fmt::Display) {
+    let _ = writeln!(io::stdout(), "{text}");
+}
+
+/// "1 member", "2 members".
+pub fn count(number: impl Into<u64>, what: &str) -> String {
+    match number.into() {
+        1 => format!("1 {what}"),
+        number => format!("{number} {what}s"),
+    }
 }

@@ -18,14 +18,15 @@ use crate::{
     output::Output,
     peer::{PeerConfig, PeerStats},
     programme::Programme,
-    say::{say, warn},
+    say::{count, say, warn},
     status::Status,
     stop::Stop,
     web::{self, Figures, Frames, Limits, Stream, ViewerFigures},
 };
 
 /// RFC 3986 §2.3: all but these is written as %XX in a path.
-const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(crate) const NAME: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const TICK: Duration = Duration::from_millis(100);
 const PROGRESS: Duration = Duration::from_secs(10);
 /// Whoever waits for a broadcast wants to know soon that there is none.
@@ -84,8 +85,19 @@ pub fn watch(config: &WatchConfig, stop: &Stop) -> Result<(), Error> {
         let figures = show.figures(&link);
         web::serve(listener, &config.channel, hub, config.limits, figures)?;
         let film = utf8_percent_encode(&config.channel, NAME);
-        say(format_args!("page: http://{address}/   film: http://{address}/{film}.flv"));
+        let host = if address.ip().is_unspecified() {
+            format!("localhost:{}", address.port())
+        } else {
+            address.to_string()
+        };
+        say(format_args!("page: http://{host}/   film: http://{host}/{film}.flv"));
     }
+    let use_of_it = match (&config.out, &config.http) {
+        (Some(path), _) => format!(", into {}", path.display()),
+        (None, Some(_)) => String::new(),
+        (None, None) => ", only to relay to others; see it with --http or --out".into(),
+    };
+    say(format_args!("watching '{}' at {}{use_of_it}", config.channel, config.peer.server));
     show.run(config, link, stop)
 }
 
@@ -139,6 +151,9 @@ impl Show {
         let written = self.output.take().map(Output::finish).transpose();
         outcome.and(left)?;
         let written = written?;
+        if let (Some(path), Some(bytes @ 1..)) = (&config.out, written) {
+            say(format_args!("wrote {:.1} MB into {}", bytes as f64 / 1e6, path.display()));
+        }
         if let Some(trouble) = self.trouble {
             return Err(trouble);
         }
@@ -241,17 +256,17 @@ impl Show {
             return;
         }
         if !self.has_found {
-            let members = stats.group.estimated_members;
-            say(format_args!("waiting: nobody casts '{}' yet ({members} members)", self.channel));
+            let members = count(stats.group.estimated_members, "member");
+            say(format_args!("waiting: nobody casts '{}' yet ({members})", self.channel));
             return;
         }
         say(format_args!(
-            "{:.1} MB from the source, {:.1} MB from peers, {:.1} MB relayed; {} members, {} neighbours, {} lost",
+            "{:.1} MB from the source, {:.1} MB from peers, {:.1} MB relayed; {}, {}, {} lost",
             stats.stream.bytes_from_source as f64 / 1e6,
             stats.stream.bytes_from_peers as f64 / 1e6,
             stats.stream.bytes_sent as f64 / 1e6,
-            stats.group.estimated_members,
-            stats.group.neighbours,
+            count(stats.group.estimated_members, "member"),
+            count(stats.group.neighbours as u64, "neighbour"),
             stats.stream.fragments_lost,
         ));
     }

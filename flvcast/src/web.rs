@@ -127,7 +127,8 @@ async fn film(
     Path(path): Path<String>,
 ) -> Response {
     if path != *shared.film {
-        let hint = format!("not here; the film is at /{}\n", shared.film);
+        let film = percent_encoding::utf8_percent_encode(&shared.film, crate::watch::NAME);
+        let hint = format!("not here; the film is at /{film}\n");
         return (StatusCode::NOT_FOUND, hint).into_response();
     }
     let Some(seat) = shared.connections.seat(&connection) else {

@@ -21,6 +21,8 @@ use crate::{
 
 /// A server that has not accepted us by then is not there now.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Its silence is spoken of by then, and whoever is there in place of a pinned one asked for its name.
+const COMPLAIN: Duration = Duration::from_secs(4);
 /// It is tried again after this, for ever; neighbours stay.
 const RECONNECT: Duration = Duration::from_secs(5);
 /// A neighbour that takes our fragments more slowly than this much is sent no more for now.
@@ -74,10 +76,11 @@ pub struct Node {
     /// The server's flow that names members.
     server_channel: Option<u64>,
     was_connected: bool,
-    has_complained: bool,
     /// Asks whoever is there for its name, when the server that was pinned does not answer.
     probe: Option<SessionId>,
     connect_by: Option<Instant>,
+    /// Until it was spoken of.
+    complain_at: Option<Instant>,
     reconnect_at: Option<Instant>,
     measure_at: Instant,
     group: Group,
@@ -106,9 +109,9 @@ impl Node {
             connection,
             server_channel: None,
             was_connected: false,
-            has_complained: false,
             probe: None,
             connect_by: None,
+            complain_at: None,
             reconnect_at: None,
             measure_at: now + MEASURE,
             group: Group::new(now, own, spec, host, seed),
@@ -128,6 +131,7 @@ impl Node {
     /// Begins to connect to the server.
     pub fn start(&mut self, now: Instant, endpoint: &mut Endpoint) {
         self.connect_by = Some(now + CONNECT_TIMEOUT);
+        self.complain_at = Some(now + COMPLAIN);
         self.connection.open(now, endpoint);
     }
 
@@ -149,14 +153,20 @@ impl Node {
     /// When [`Node::handle_timeout`] is wanted.
     pub fn poll_timeout(&self) -> Instant {
         let connection = self.connection.poll_timeout();
-        let own = [Some(self.group.poll_timeout()), self.connect_by, self.reconnect_at, connection];
-        own.into_iter().flatten().min().unwrap_or(self.measure_at).min(self.measure_at)
+        let timers = [self.connect_by, self.complain_at, self.reconnect_at, connection];
+        let own = timers.into_iter().chain([Some(self.group.poll_timeout())]);
+        own.flatten().min().unwrap_or(self.measure_at).min(self.measure_at)
     }
 
     /// Lets time pass.
     pub fn handle_timeout(&mut self, now: Instant, endpoint: &mut Endpoint) {
         if self.connect_by.is_some_and(|at| at <= now) {
-            self.on_no_answer(now, endpoint);
+            self.connect_by = None;
+            self.reconnect_at = Some(now + RECONNECT);
+        }
+        if self.complain_at.is_some_and(|at| at <= now) {
+            self.complain_at = None;
+            self.complain(now, endpoint);
         }
         if let Some(event) = self.connection.handle_timeout(now, endpoint) {
             self.on_connection(now, endpoint, event);
@@ -179,16 +189,14 @@ impl Node {
         self.flush(now, endpoint);
     }
 
-    fn on_no_answer(&mut self, now: Instant, endpoint: &mut Endpoint) {
-        self.connect_by = None;
-        self.reconnect_at = Some(now + RECONNECT);
-        if self.was_connected || std::mem::replace(&mut self.has_complained, true) {
-            return;
-        }
-        self.events.push_back(NodeEvent::NoAnswer);
-        if self.connection.is_pinned() {
+    /// Whoever is there instead of a server that was pinned has its say first.
+    fn complain(&mut self, now: Instant, endpoint: &mut Endpoint) {
+        if self.connection.is_pinned() && self.probe.is_none() {
             let anybody = Discriminator::AncillaryData(self.url.to_string().into_bytes());
             self.probe = endpoint.open(now, anybody, &self.servers).ok();
+            self.complain_at = Some(now + COMPLAIN);
+        } else {
+            self.events.push_back(NodeEvent::NoAnswer);
         }
     }
 
@@ -240,13 +248,13 @@ impl Node {
     fn on_connection(&mut self, now: Instant, endpoint: &mut Endpoint, event: ConnectionEvent) {
         match event {
             ConnectionEvent::Connected => {
-                (self.connect_by, self.reconnect_at) = (None, None);
+                (self.connect_by, self.complain_at, self.reconnect_at) = (None, None, None);
                 self.was_connected = true;
                 self.join_group(now, endpoint);
                 self.events.push_back(NodeEvent::Connected);
             }
             ConnectionEvent::Rejected(why) if !self.was_connected => {
-                (self.connect_by, self.reconnect_at) = (None, None);
+                (self.connect_by, self.complain_at, self.reconnect_at) = (None, None, None);
                 self.events.push_back(NodeEvent::Refused(why));
             }
             ConnectionEvent::Rejected(_) | ConnectionEvent::Unreachable => {

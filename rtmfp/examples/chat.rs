@@ -3,7 +3,7 @@
 //! `cargo run --example chat -- rtmfp://127.0.0.1/app` publishes and prints its peer ID; play it
 //! with `cargo run --example connect -- rtmfp://127.0.0.1/app chat PEER-ID`.
 
-use std::time::Duration;
+use std::{error::Error, process::ExitCode, time::Duration};
 
 use rtmfp::{
     NetEvent, StreamEvent,
@@ -11,7 +11,17 @@ use rtmfp::{
     rtmp::{Message, MessageType, Value, amf0},
 };
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("chat: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let url = std::env::args().nth(1).ok_or("usage: chat rtmfp://HOST/APP")?;
     let client = Client::connect(&url)?;
     println!("{}", client.peer_id());
@@ -27,7 +37,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 NetEvent::Stream { stream, event: StreamEvent::Ended } => {
                     readers.retain(|reader| *reader != stream);
                 }
-                other => println!("{other:?}"),
+                NetEvent::Closed => return Err("the server closed the connection".into()),
+                _ => {}
             }
         }
         let mut text = Vec::new();

@@ -2,13 +2,26 @@
 //!
 //! `cargo run --example connect -- rtmfp://127.0.0.1/app STREAM [PEER-ID]`
 
+use std::{error::Error, process::ExitCode};
+
 use rtmfp::{NetEvent, StreamEvent, net::Client};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+const USAGE: &str = "usage: connect rtmfp://HOST/APP STREAM [PEER-ID]";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("connect: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [url, name, peer @ ..] = &arguments[..] else {
-        return Err("usage: connect rtmfp://HOST/APP STREAM [PEER-ID]".into());
-    };
+    let [url, name, peer @ ..] = &arguments[..] else { return Err(USAGE.into()) };
+    println!("connecting to {url}");
     let client = Client::connect(url)?;
     println!("connected as {}", client.peer_id());
     match peer.first() {
@@ -18,20 +31,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     while let Some(event) = client.next_event() {
         match event {
             NetEvent::Stream { event: StreamEvent::Message(message), .. } => {
-                println!(
-                    "{:?} at {} ms: {} bytes",
-                    message.kind,
-                    message.timestamp,
-                    message.payload.len()
-                );
+                let (kind, size) = (message.kind.0, message.payload.len());
+                println!("message of type {kind} at {} ms: {size} bytes", message.timestamp);
             }
             NetEvent::Stream { event: StreamEvent::Status { code, .. }, .. }
-                if code.contains("Fail") =>
+                if code.contains("Fail") || code.contains("NotFound") =>
             {
-                return Err(code.into());
+                return Err(format!(
+                    "{code}; does the server relay streams (rtmfpd --live-streams), and does anybody publish '{name}'?"
+                )
+                .into());
             }
-            NetEvent::Closed => return Err("the connection was closed".into()),
-            other => println!("{other:?}"),
+            NetEvent::Stream { event: StreamEvent::Status { code, .. }, .. } => println!("{code}"),
+            NetEvent::Stream { event: StreamEvent::Ended, .. } => {
+                println!("the stream has ended");
+                return Ok(());
+            }
+            NetEvent::Closed => return Err("the server closed the connection".into()),
+            _ => {}
         }
     }
     Ok(())

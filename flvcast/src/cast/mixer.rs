@@ -193,6 +193,7 @@ impl Mixer {
     fn come_back(&mut self, tag: Tag, arrived: Option<Duration>) {
         self.stand_in = None;
         self.last_heard = Instant::now();
+        self.waiting.push_back(Mixed::Say("the source is back".into()));
         self.waiting.push_back(Mixed::Break);
         let headers = self.main.headers.tags();
         self.waiting.extend(headers.map(|header| Mixed::Tag(header.clone(), arrived)));

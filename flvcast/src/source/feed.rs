@@ -115,29 +115,29 @@ enum Left {
 impl Runner {
     fn run(mut self, plan: &Plan) {
         loop {
-            let mut failures = Vec::new();
+            let (mut failures, mut last_failure) = (0, None::<String>);
             for (index, spec) in plan.sources.iter().enumerate() {
                 if index > 0 {
                     self.queue.push(Fed::Restart);
                 }
                 match self.play(spec) {
                     Left::AtEnd => {}
-                    Left::Failed(why) => failures.push(why),
+                    Left::Failed(why) => {
+                        let others_follow = index + 1 < plan.sources.len() || plan.repeats;
+                        if others_follow && !self.queue.push(Fed::Notice(why.clone())) {
+                            return;
+                        }
+                        failures += 1;
+                        last_failure = Some(why);
+                    }
                     Left::Unwanted => return,
                 }
             }
-            let has_none = failures.len() == plan.sources.len();
-            let last = failures.pop();
-            for why in failures {
-                self.queue.push(Fed::Notice(why));
-            }
-            match last {
-                Some(why) if has_none => {
-                    self.queue.push(Fed::Failed(why));
-                    return;
-                }
-                Some(why) => drop(self.queue.push(Fed::Notice(why))),
-                None => {}
+            let has_none = failures == plan.sources.len();
+            if let Some(why) = last_failure.filter(|_| has_none || !plan.repeats) {
+                // The rest was cast; what was not is no success.
+                self.queue.push(Fed::Failed(why));
+                return;
             }
             if !plan.repeats {
                 self.queue.push(Fed::End);

@@ -90,6 +90,10 @@ fn missing(name: &str, program: &str, error: &std::io::Error) -> SourceError {
 
 fn unreadable(name: &str, words: &str) -> SourceError {
     let words = words.lines().last().unwrap_or("no reason given");
+    // What comes over a network may come later.
+    if name.contains("://") {
+        return SourceError::Passing(format!("ffmpeg cannot open {name}: {words}"));
+    }
     SourceError::Final(format!(
         "{name}: this is not an FLV file, and ffmpeg cannot read it: {words}"
     ))
@@ -176,8 +180,9 @@ fn start(
     keep_words(stderr, words.clone());
     let child = end_with(child, cancel);
     let flv = FlvReader::new(name.to_owned(), &[], stdout, nature);
-    let source = Converted { name: name.to_owned(), flv, child, words, has_given: false };
-    Ok((input, Opened { notice: Some(notice), ..Opened::new(source, nature) }))
+    let (name, notice) = (name.to_owned(), Some(notice));
+    let source = Converted { name, flv, child, words, notice, first: None, has_given: false };
+    Ok((input, Opened::new(source, nature)))
 }
 
 /// What to do with pictures and sound, and how to say it.
@@ -234,13 +239,23 @@ struct Converted {
     flv: FlvReader<ChildStdout>,
     child: Arc<Mutex<Child>>,
     words: Arc<Mutex<String>>,
+    /// Told before the first tag: until then it is not sure that there will be one.
+    notice: Option<String>,
+    first: Option<Piece>,
     has_given: bool,
 }
 
 impl Source for Converted {
     fn next(&mut self) -> Result<Piece, SourceError> {
+        if let Some(first) = self.first.take() {
+            return Ok(first);
+        }
         let next = self.flv.next();
-        self.has_given |= matches!(next, Ok(Piece::Tag(_)));
+        if let (Ok(Piece::Tag(_)), Some(notice)) = (&next, self.notice.take_if(|_| next.is_ok())) {
+            self.has_given = true;
+            self.first = next.ok();
+            return Ok(Piece::Notice(notice));
+        }
         match next {
             Err(error) => {
                 end(&self.child);

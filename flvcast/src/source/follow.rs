@@ -30,6 +30,8 @@ pub struct Follow {
     catch_up: Option<CatchUp>,
     ready: std::collections::VecDeque<Piece>,
     has_told: bool,
+    /// It was told that nothing is added to it.
+    stands_still: bool,
 }
 
 struct Followed {
@@ -109,6 +111,7 @@ impl Follow {
             catch_up: Some(CatchUp::default()),
             ready: std::collections::VecDeque::new(),
             has_told: false,
+            stands_still: false,
         }
     }
 
@@ -153,6 +156,7 @@ impl Follow {
         self.demuxer.push(&chunk[..count]);
         if count > 0 {
             followed.grew = Instant::now();
+            self.stands_still = false;
         }
         Ok(count > 0)
     }
@@ -200,6 +204,10 @@ impl Follow {
             self.ready.extend(catch_up.into_pieces());
         }
         let grew = self.file.as_ref().map_or_else(Instant::now, |followed| followed.grew);
+        if grew.elapsed() > PATIENCE && !std::mem::replace(&mut self.stands_still, true) {
+            let text = format!("{} does not grow; waiting for more", self.path.display());
+            self.ready.push_back(Piece::Notice(text));
+        }
         if !self.demuxer.pending().is_empty() && grew.elapsed() > PATIENCE {
             // What comes is looked for a tag in.
             self.demuxer.give_up_pending();

@@ -117,6 +117,21 @@ impl SourceSpec {
         }
     }
 
+    /// Whether it can be there at all, without opening it: a mistake is told before anything is cast.
+    pub fn check(&self) -> Result<(), SourceError> {
+        let Self::File(path) = self else { return Ok(()) };
+        match path.metadata() {
+            Ok(metadata) if metadata.is_dir() => {
+                Err(SourceError::Final(format!("{} is a folder; name its films", path.display())))
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(SourceError::Final(format!(
+                "cannot read {}: {error}; check the path",
+                path.display()
+            ))),
+        }
+    }
+
     /// Whether what once worked is worth trying again after any error.
     pub fn comes_back(&self) -> bool {
         match self {

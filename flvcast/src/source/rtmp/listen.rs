@@ -95,8 +95,12 @@ pub fn open(listen: &Listen, cancel: &Cancel) -> Result<Opened, SourceError> {
         pieces,
     });
     std::thread::spawn(move || accept(&listener, &stage));
-    let notice =
-        format!("waiting for a publisher at rtmp://{address}/{}, with its key", listen.app);
+    let host = if address.ip().is_unspecified() {
+        format!("THIS-HOST:{}", address.port())
+    } else {
+        address.to_string()
+    };
+    let notice = format!("waiting for a publisher at rtmp://{host}/{}, with its key", listen.app);
     let opened = Opened::new(Published { pieces: receiver }, STEADY);
     Ok(Opened { notice: Some(notice), ..opened })
 }

@@ -85,7 +85,10 @@ impl Pull {
 
     fn take(&mut self, event: ClientEvent) -> Result<Option<Piece>, SourceError> {
         Ok(match event {
-            ClientEvent::Started => None,
+            ClientEvent::Started => Some(Piece::Notice(format!(
+                "connected to {}; waiting for what it gives",
+                self.name
+            ))),
             ClientEvent::Message(message) => {
                 let tag = to_tag(message);
                 // A word of the server to Flash's scripts, not of the stream.
@@ -117,7 +120,7 @@ impl Source for Pull {
         }
         let mut chunk = [0; 1 << 16];
         match self.stream.read(&mut chunk) {
-            Ok(0) => return Err(self.failed(&"the server has closed the connection")),
+            Ok(0) => return Err(self.failed(&"the server has closed the connection; does it know the application and the stream?")),
             Ok(count) => {
                 self.heard = Instant::now();
                 let taken = self.session.handle_bytes(&chunk[..count]);
