@@ -10,7 +10,7 @@ use crate::{
     link::{Link, LinkEvent},
     peer::PeerConfig,
     say::{count, say, warn},
-    source::{Feed, Plan},
+    source::Plan,
     status::Status,
     stop::Stop,
 };
@@ -41,13 +41,12 @@ pub struct CastConfig {
 pub fn cast(config: CastConfig, stop: &Stop) -> Result<(), Error> {
     let names: Vec<String> = config.plan.sources.iter().map(ToString::to_string).collect();
     let is_waited_for = config.plan.sources.iter().any(|source| source.comes_back());
-    for source in
-        config.plan.sources.iter().chain(config.fallback.iter().flat_map(|plan| &plan.sources))
-    {
+    // What stands in must be there; what has something to stand in for it may come later.
+    let checked = config.fallback.as_ref().unwrap_or(&config.plan);
+    for source in &checked.sources {
         source.check().map_err(|error| Error::Source(error.to_string()))?;
     }
-    let feed = Feed::start(config.plan);
-    let mut mixer = Mixer::new(feed, config.fallback);
+    let mut mixer = Mixer::new(config.plan, config.fallback);
     // A bad file is known before anybody is connected to.
     if !is_waited_for {
         mixer.wait_for_first(stop)?;

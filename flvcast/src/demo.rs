@@ -20,7 +20,7 @@ use crate::{
     peer::{Peer, PeerConfig, PeerEvent},
     programme::Programme,
     say::{print, say},
-    source::{Feed, Plan, SourceSpec},
+    source::{Plan, SourceSpec},
     status::Status,
     stop::Stop,
     watch::figures_of,
@@ -253,7 +253,7 @@ struct Demo {
 impl Demo {
     fn run(&mut self, stop: &Stop) -> Result<(), Error> {
         let sources = vec![SourceSpec::Memory("the bundled film", SAMPLE)];
-        let mut mixer = Mixer::new(Feed::start(Plan { sources, repeats: true }), None);
+        let mut mixer = Mixer::new(Plan { sources, repeats: true }, None);
         let mut desk = Desk::new(Instant::now());
         let mut progress_at = Instant::now() + PROGRESS;
         while !stop.is_set() {

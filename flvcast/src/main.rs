@@ -203,7 +203,11 @@ impl Cast {
         let parse = |text: &String| {
             SourceSpec::parse(text, self.follow, self.quality).map_err(Error::Usage)
         };
-        let sources = self.sources.iter().map(parse).collect::<Result<_, _>>()?;
+        let sources: Vec<SourceSpec> = self.sources.iter().map(parse).collect::<Result<_, _>>()?;
+        if self.repeats && sources.contains(&SourceSpec::StandardInput) {
+            let text = "a pipe can be read once; --loop wants films";
+            return Err(Error::Usage(text.into()));
+        }
         let fallback = match &self.fallback {
             Some(text) => {
                 let source = SourceSpec::parse(text, false, self.quality).map_err(Error::Usage)?;

@@ -13,6 +13,7 @@ pub mod http;
 mod queue;
 mod remote;
 mod rtmp;
+mod shown;
 mod spec;
 
 use std::time::Duration;
@@ -22,6 +23,7 @@ use thiserror::Error;
 use crate::flv::Tag;
 pub use cancel::Cancel;
 pub use feed::{Fed, Feed, Plan};
+pub use shown::{Shown, shown_name};
 pub use spec::{Quality, SourceSpec};
 
 /// The next thing of a source.

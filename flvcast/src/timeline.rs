@@ -14,6 +14,8 @@ pub const ORIGIN: u64 = 30_000;
 const GAP: i64 = 40;
 /// A tag this near to the one before it in its own track is in its place.
 const STEP: i64 = 1000;
+/// Or a little before it, as pictures in the order of decoding may be.
+const BACK: i64 = 300;
 /// Or this far ahead of the newest of all tracks, or behind it.
 const AHEAD: i64 = 1000;
 const BEHIND: i64 = 5000;
@@ -210,7 +212,7 @@ impl Timeline {
             None => from_newest.abs() <= APART,
             // Back in its own track it is a beginning, however near the other one is.
             Some(last) => {
-                (time - last).abs() <= STEP
+                (-BACK..=STEP).contains(&(time - last))
                     || (time > last && (-BEHIND..=AHEAD).contains(&from_newest))
             }
         };

@@ -3,6 +3,7 @@
 mod connections;
 mod figures;
 mod film;
+mod patient;
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -12,7 +13,7 @@ use std::{
 use axum::{
     Extension, Json, Router,
     extract::{Path, State},
-    http::{HeaderName, StatusCode, header},
+    http::{HeaderName, Method, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -122,6 +123,7 @@ async fn preflight() -> Response {
 }
 
 async fn film(
+    method: Method,
     State(shared): State<Shared>,
     Extension(connection): Extension<Arc<Connection>>,
     Path(path): Path<String>,
@@ -131,17 +133,20 @@ async fn film(
         let hint = format!("not here; the film is at /{film}\n");
         return (StatusCode::NOT_FOUND, hint).into_response();
     }
-    let Some(seat) = shared.connections.seat(&connection) else {
-        const HINT: &str = "too many viewers; try again later, or raise --max-viewers\n";
-        return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "10")], HINT)
-            .into_response();
-    };
     let headers = [
         (header::CONTENT_TYPE, "video/x-flv"),
         (header::CACHE_CONTROL, "no-store"),
         (header::ACCEPT_RANGES, "none"),
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
     ];
+    if method == Method::HEAD {
+        return headers.into_response();
+    }
+    let Some(seat) = shared.connections.seat(&connection) else {
+        const HINT: &str = "too many viewers; try again later, or raise --max-viewers\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "10")], HINT)
+            .into_response();
+    };
     let viewer = shared.hub.join();
     connection.watches(&viewer);
     (headers, film::body(viewer, seat, shared.ticks.clone())).into_response()

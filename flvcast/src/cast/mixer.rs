@@ -12,6 +12,8 @@ use crate::{
 
 /// A source that gives nothing for so long is stood in for.
 const SILENCE: Duration = Duration::from_secs(3);
+/// While something stands in, a source that failed is tried again after this.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// What is to be cast next.
 #[derive(Debug)]
@@ -29,7 +31,10 @@ pub enum Mixed {
 /// The source that is wanted, and what stands in for it.
 #[derive(Debug)]
 pub struct Mixer {
+    plan: Plan,
     main: Input,
+    /// Why the source failed, and when it is tried again.
+    failure: Option<(String, Instant)>,
     fallback: Option<Plan>,
     stand_in: Option<Input>,
     last_heard: Instant,
@@ -75,10 +80,12 @@ impl Input {
 }
 
 impl Mixer {
-    /// Begins with the feed that is wanted.
-    pub fn new(main: Feed, fallback: Option<Plan>) -> Self {
+    /// Begins with what is wanted.
+    pub fn new(plan: Plan, fallback: Option<Plan>) -> Self {
         Self {
-            main: Input::new(main),
+            main: Input::new(Feed::start(plan.clone())),
+            plan,
+            failure: None,
             fallback,
             stand_in: None,
             last_heard: Instant::now(),
@@ -86,9 +93,9 @@ impl Mixer {
         }
     }
 
-    /// Waits until the first source gives something, or fails.
+    /// Waits until the first source gives something, or fails. What has a fallback is not waited for.
     pub fn wait_for_first(&mut self, stop: &Stop) -> Result<(), Error> {
-        while !stop.is_set() && self.waiting.is_empty() {
+        while !stop.is_set() && self.waiting.is_empty() && self.fallback.is_none() {
             match self.main.pop(Duration::from_millis(100)) {
                 Some(Fed::Failed(why)) => return Err(Error::Source(why)),
                 Some(Fed::Opened(_)) | None => {}
@@ -148,15 +155,35 @@ impl Mixer {
             Fed::Opened(_) => return Ok(()),
             Fed::Notice(text) => Mixed::Say(text),
             Fed::Failed(why) if self.fallback.is_none() => return Err(Error::Source(why)),
-            Fed::Failed(why) => Mixed::Say(why),
+            Fed::Failed(why) => match self.note_failure(why) {
+                Some(said) => said,
+                None => return Ok(()),
+            },
             Fed::End => Mixed::End,
         };
         self.waiting.push_back(mixed);
         Ok(())
     }
 
+    /// It is tried again as long as something stands in. Said once for each reason.
+    fn note_failure(&mut self, why: String) -> Option<Mixed> {
+        let is_new = self.failure.as_ref().is_none_or(|(known, _)| *known != why);
+        self.failure = Some((why.clone(), Instant::now() + RETRY));
+        is_new.then(|| Mixed::Say(format!("{why}; trying again while the fallback plays")))
+    }
+
+    fn retry_if_due(&mut self) {
+        if let Some((_, at)) = &mut self.failure
+            && *at <= Instant::now()
+        {
+            *at = Instant::now() + RETRY;
+            self.main = Input::new(Feed::start(self.plan.clone()));
+        }
+    }
+
     /// Plays the stand-in until the main source gives a key frame, or sound if it has no pictures.
     fn pop_stand_in(&mut self, patience: Duration) -> Result<Option<Mixed>, Error> {
+        self.retry_if_due();
         while let Some(fed) = self.main.pop(Duration::ZERO) {
             match fed {
                 Fed::Tag(tag, arrived) => {
@@ -169,7 +196,12 @@ impl Mixer {
                         return Ok(self.waiting.pop_front());
                     }
                 }
-                Fed::Notice(text) | Fed::Failed(text) => return Ok(Some(Mixed::Say(text))),
+                Fed::Notice(text) => return Ok(Some(Mixed::Say(text))),
+                Fed::Failed(why) => {
+                    if let Some(said) = self.note_failure(why) {
+                        return Ok(Some(said));
+                    }
+                }
                 Fed::End => return Ok(Some(Mixed::End)),
                 Fed::Restart | Fed::Opened(_) => {}
             }
@@ -184,6 +216,9 @@ impl Mixer {
                 self.fallback = None;
                 self.stand_in = None;
                 self.last_heard = Instant::now();
+                if let Some((main, _)) = self.failure.take() {
+                    return Err(Error::Source(format!("{main}; and the fallback: {why}")));
+                }
                 Some(Mixed::Say(format!("the fallback gives nothing: {why}")))
             }
             Some(Fed::Tag(..) | Fed::Opened(_) | Fed::End) | None => None,
@@ -191,7 +226,7 @@ impl Mixer {
     }
 
     fn come_back(&mut self, tag: Tag, arrived: Option<Duration>) {
-        self.stand_in = None;
+        (self.stand_in, self.failure) = (None, None);
         self.last_heard = Instant::now();
         self.waiting.push_back(Mixed::Say("the source is back".into()));
         self.waiting.push_back(Mixed::Break);

@@ -69,6 +69,7 @@ pub struct Demuxer {
     looked_into: usize,
     is_at_end: bool,
     zeros_wait: bool,
+    is_unwritten: bool,
 }
 
 impl Default for Demuxer {
@@ -86,6 +87,7 @@ impl Default for Demuxer {
             looked_into: 0,
             is_at_end: false,
             zeros_wait: false,
+            is_unwritten: false,
         }
     }
 }
@@ -97,9 +99,9 @@ impl Demuxer {
         Self { zeros_wait: true, ..Self::default() }
     }
 
-    /// Whether zeros are pending that stand for what is not written yet.
-    pub fn awaits_zeros(&self) -> bool {
-        self.zeros_wait && self.state == State::InSync && self.buffer.starts_with(&UNWRITTEN)
+    /// Whether what is pending is not all written yet: zeros stand for the rest of it.
+    pub fn is_unwritten(&self) -> bool {
+        self.is_unwritten
     }
 
     /// Adds bytes.
@@ -124,6 +126,7 @@ impl Demuxer {
 
     /// Gives up the bytes of a tag that is not whole yet.
     pub fn forget_pending(&mut self) {
+        self.is_unwritten = false;
         self.buffer.clear();
     }
 
@@ -232,6 +235,7 @@ impl Demuxer {
     }
 
     fn read_tag(&mut self) -> Step {
+        self.is_unwritten = false;
         if self.buffer.starts_with(b"FLV\x01") {
             self.state = State::Start;
             return Step::Again;
@@ -240,7 +244,8 @@ impl Demuxer {
             return Step::NeedMore;
         }
         let Some(header) = Header::parse(&self.buffer) else {
-            return if self.awaits_zeros() { Step::NeedMore } else { self.lose() };
+            self.is_unwritten = self.zeros_wait && self.buffer.starts_with(&UNWRITTEN);
+            return if self.is_unwritten { Step::NeedMore } else { self.lose() };
         };
         let end = TAG_HEADER_LEN + header.size;
         match self.judge_trailer(&header) {
@@ -311,6 +316,15 @@ impl Demuxer {
             return if self.is_at_end { Trailer::Missing } else { Trailer::Unknown };
         };
         let error = trailer.wrapping_sub(end as u32);
+        if self.zeros_wait && trailer == 0 && !self.is_at_end {
+            // Zeros that are followed by zeros are not written yet; by a tag, they are how this
+            // writer leaves its sizes.
+            let next = &rest[TRAILER..];
+            self.is_unwritten = next.len() >= TAG_HEADER_LEN && next.starts_with(&UNWRITTEN);
+            if self.is_unwritten || next.len() < TAG_HEADER_LEN {
+                return Trailer::Unknown;
+            }
+        }
         let is_usual =
             self.trailer_error == Some(error) || (trailer == 0 && self.has_zero_trailers);
         if header.kind.is_some() && (error == 0 || is_usual) {

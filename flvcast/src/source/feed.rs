@@ -13,7 +13,10 @@ use crate::flv::Tag;
 
 /// Before a source that died is tried again; twice as long each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// So much is said in so long, and no more.
+const MAX_NOTICES: u32 = 5;
+const NOTICES: Duration = Duration::from_secs(10);
 
 /// Which sources, and how often.
 #[derive(Debug, Clone)]
@@ -73,6 +76,7 @@ impl Feed {
             cancel: feed.cancel.clone(),
             start: Instant::now(),
             has_given: false,
+            notices: Notices { since: Instant::now(), said: 0, unsaid: 0 },
         };
         std::thread::spawn(move || runner.run(&plan));
         feed
@@ -100,6 +104,32 @@ struct Runner {
     start: Instant,
     /// Something came of the plan so far.
     has_given: bool,
+    notices: Notices,
+}
+
+/// A source that complains without end is not let to.
+struct Notices {
+    since: Instant,
+    said: u32,
+    unsaid: u32,
+}
+
+impl Notices {
+    /// The text to say now, if any.
+    fn pass(&mut self, text: String) -> Option<String> {
+        if self.since.elapsed() >= NOTICES {
+            (self.since, self.said) = (Instant::now(), 0);
+        }
+        if self.said >= MAX_NOTICES {
+            self.unsaid += 1;
+            return None;
+        }
+        self.said += 1;
+        Some(match std::mem::take(&mut self.unsaid) {
+            0 => text,
+            unsaid => format!("{text} ({unsaid} more were not said)"),
+        })
+    }
 }
 
 /// How a source was left.
@@ -124,7 +154,7 @@ impl Runner {
                     Left::AtEnd => {}
                     Left::Failed(why) => {
                         let others_follow = index + 1 < plan.sources.len() || plan.repeats;
-                        if others_follow && !self.queue.push(Fed::Notice(why.clone())) {
+                        if others_follow && !self.say(why.clone()) {
                             return;
                         }
                         failures += 1;
@@ -149,6 +179,11 @@ impl Runner {
         }
     }
 
+    /// Says something, unless too much was said just now. False if nobody listens any more.
+    fn say(&mut self, text: String) -> bool {
+        self.notices.pass(text).is_none_or(|text| self.queue.push(Fed::Notice(text)))
+    }
+
     /// Plays one source, however often it has to be opened.
     fn play(&mut self, spec: &SourceSpec) -> Left {
         let (mut pause, mut is_lost) = (FIRST_PAUSE, false);
@@ -168,7 +203,7 @@ impl Runner {
                         pause = FIRST_PAUSE;
                     }
                     if !std::mem::replace(&mut is_lost, true) || gave {
-                        self.queue.push(Fed::Notice(format!("{error}; trying again")));
+                        self.say(format!("{error}; trying again"));
                     }
                 }
             }
@@ -186,7 +221,7 @@ impl Runner {
     fn play_once(&mut self, spec: &SourceSpec, is_lost: &mut bool) -> Result<Left, SourceError> {
         let Opened { mut source, nature, notice } = spec.open(&self.cancel)?;
         if let Some(notice) = notice.filter(|_| !*is_lost && !self.has_given) {
-            self.queue.push(Fed::Notice(notice));
+            self.say(notice);
         }
         let is_live = matches!(nature, Nature::Live { .. });
         if !self.queue.push(Fed::Opened(nature)) {
@@ -196,15 +231,24 @@ impl Runner {
             let fed = match source.next()? {
                 Piece::Tag(tag) => {
                     if std::mem::take(is_lost) {
-                        self.queue.push(Fed::Notice(format!("{spec} is back")));
+                        self.say(format!("{spec} is back"));
                     }
                     self.has_given = true;
                     Fed::Tag(tag, is_live.then(|| self.start.elapsed()))
                 }
                 Piece::Restart => Fed::Restart,
-                Piece::Notice(text) => Fed::Notice(text),
+                Piece::Notice(text) => {
+                    if !self.say(text) {
+                        return Ok(Left::Unwanted);
+                    }
+                    continue;
+                }
                 Piece::Nothing => continue,
-                Piece::End => return Ok(Left::AtEnd),
+                Piece::End if self.has_given => return Ok(Left::AtEnd),
+                Piece::End => {
+                    let text = format!("{spec} gave nothing that can be cast");
+                    return Err(SourceError::Final(text));
+                }
             };
             if !self.queue.push(fed) {
                 return Ok(Left::Unwanted);

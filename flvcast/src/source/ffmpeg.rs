@@ -10,6 +10,7 @@ use std::{
 use super::{
     Cancel, Nature, Opened, Piece, Source, SourceError,
     bytes::{FlvReader, STEADY},
+    shown_name,
 };
 
 /// What every player of FLV knows, and therefore stays as it is.
@@ -40,9 +41,22 @@ struct Probed {
     has_duration: bool,
 }
 
+impl Probed {
+    /// Perhaps pictures, perhaps sound, of whatever kind.
+    fn unknown(has_duration: bool) -> Self {
+        Self { video: Some(String::new()), audio: Some(String::new()), has_duration }
+    }
+}
+
+/// Whether a URL has ffmpeg wait for somebody to connect.
+fn listens(name: &str) -> bool {
+    name.contains("://") && ["listen=", "mode=listener"].iter().any(|word| name.contains(word))
+}
+
 /// A file or URL. One without a duration is live.
 pub fn open(name: &str, cancel: &Cancel) -> Result<Opened, SourceError> {
-    let probed = probe(name, cancel)?;
+    // Who comes to us once must not be met by a look.
+    let probed = if listens(name) { Probed::unknown(false) } else { probe(name, cancel)? };
     let nature = if probed.has_duration { Nature::Recorded } else { STEADY };
     let mut command = Command::new("ffmpeg");
     command.args(["-nostdin", "-hide_banner", "-loglevel", "error", "-i"]).arg(input(name));
@@ -58,8 +72,7 @@ pub fn open_pipe(
     mut rest: impl Read + Send + 'static,
     cancel: &Cancel,
 ) -> Result<Opened, SourceError> {
-    let probed =
-        Probed { video: Some(String::new()), audio: Some(String::new()), has_duration: true };
+    let probed = Probed::unknown(true);
     let mut command = Command::new("ffmpeg");
     command.args(["-hide_banner", "-loglevel", "error", "-i", "pipe:0"]);
     let (input, opened) = start(name, &probed, command, Nature::Recorded, cancel)?;
@@ -91,8 +104,9 @@ fn missing(name: &str, program: &str, error: &std::io::Error) -> SourceError {
 fn unreadable(name: &str, words: &str) -> SourceError {
     let words = words.lines().last().unwrap_or("no reason given");
     // What comes over a network may come later.
+    let (words, shown) = (words.replace(name, &shown_name(name)), shown_name(name));
     if name.contains("://") {
-        return SourceError::Passing(format!("ffmpeg cannot open {name}: {words}"));
+        return SourceError::Passing(format!("ffmpeg cannot open {shown}: {words}"));
     }
     SourceError::Final(format!(
         "{name}: this is not an FLV file, and ffmpeg cannot read it: {words}"
@@ -179,7 +193,7 @@ fn start(
     let words = Arc::new(Mutex::new(String::new()));
     keep_words(stderr, words.clone());
     let child = end_with(child, cancel);
-    let flv = FlvReader::new(name.to_owned(), &[], stdout, nature);
+    let flv = FlvReader::new(shown_name(name), &[], stdout, nature);
     let (name, notice) = (name.to_owned(), Some(notice));
     let source = Converted { name, flv, child, words, notice, first: None, has_given: false };
     Ok((input, Opened::new(source, nature)))
@@ -210,7 +224,10 @@ fn coding(name: &str, probed: &Probed) -> (Vec<&'static str>, String) {
     };
     choose(&probed.video, &VIDEO_COPIED, "-c:v", &ENCODE_VIDEO, "pictures");
     choose(&probed.audio, &AUDIO_COPIED, "-c:a", &ENCODE_AUDIO, "sound");
-    (arguments, format!("{name} is no FLV; ffmpeg makes one of it: {}", said.join(", ")))
+    (
+        arguments,
+        format!("{} is no FLV; ffmpeg makes one of it: {}", shown_name(name), said.join(", ")),
+    )
 }
 
 fn keep_words(mut from: impl Read + Send + 'static, words: Arc<Mutex<String>>) {
@@ -262,7 +279,9 @@ impl Source for Converted {
                 let words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
                 Err(match words.lines().last() {
                     Some(last) if self.has_given => {
-                        SourceError::Passing(format!("{}: ffmpeg says: {last}", self.name))
+                        let last = last.replace(&self.name, &shown_name(&self.name));
+                        let name = shown_name(&self.name);
+                        SourceError::Passing(format!("{name}: ffmpeg says: {last}"))
                     }
                     Some(last) => unreadable(&self.name, last),
                     None => error,

@@ -15,7 +15,6 @@ use crate::{
 };
 
 const READ: usize = 1 << 16;
-/// How often the end of the file is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 /// Bytes that make no sense by then will never be a tag: the writer left it unfinished.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -32,6 +31,8 @@ pub struct Follow {
     has_told: bool,
     /// It was told that nothing is added to it.
     stands_still: bool,
+    /// How often the end of the file is looked at.
+    look: Duration,
 }
 
 struct Followed {
@@ -112,6 +113,7 @@ impl Follow {
             ready: std::collections::VecDeque::new(),
             has_told: false,
             stands_still: false,
+            look: LOOK,
         }
     }
 
@@ -163,7 +165,7 @@ impl Follow {
 
     /// At the end: zeros that stand for what is not written yet are read again later.
     fn unread_zeros(&mut self) -> Result<(), SourceError> {
-        if !self.demuxer.awaits_zeros() {
+        if !self.demuxer.is_unwritten() {
             return Ok(());
         }
         let length = self.demuxer.pending().len() as u64;
@@ -227,11 +229,11 @@ impl Source for Follow {
                     Some(catch_up) => catch_up.note(tag),
                     None => return Ok(Piece::Tag(tag)),
                 },
-                Ok(None) if self.fill()? => {}
+                Ok(None) if !self.demuxer.is_unwritten() && self.fill()? => {}
                 Ok(None) => {
                     self.at_the_end()?;
                     if self.ready.is_empty() {
-                        self.cancel.sleep(LOOK);
+                        self.cancel.sleep(self.look);
                         break;
                     }
                 }

@@ -10,16 +10,18 @@ use std::{path::Path, time::Duration};
 use ureq::Agent;
 use url::Url;
 
-use super::{Cancel, Nature, Opened, Piece, Quality, Source, SourceError};
+use super::{Cancel, Nature, Opened, Piece, Quality, Shown, Source, SourceError};
 use fetch::Fetcher;
 use merge::Merge;
-use playlist::{Master, Media, Playlist};
+use playlist::{Master, Media, Playlist, Variant};
 use rendition::{Given, Rendition};
 
 /// A playlist is no larger.
 pub const MAX_PLAYLIST: usize = 4 << 20;
 /// A playlist that leads to a playlist that leads to a playlist… does so for ever.
 const MAX_DEPTH: usize = 4;
+/// Variants that are tried.
+const MAX_TRIED: usize = 4;
 /// Looked at this often while there is nothing to do.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -70,38 +72,65 @@ fn open_with(
                 return begin(fetcher, url, media, sound, cancel);
             }
             Playlist::Master(master) => {
-                let (next, apart) = choose(&master, &url, quality)?;
-                if let Some(url) = apart {
-                    sound = Some(fetch_media(&fetcher, url)?);
-                }
-                let (from, text) = fetcher.get(&next, None, MAX_PLAYLIST)?;
-                playlist = parse(&text, &from)?;
-                url = from;
+                (url, playlist, sound) = follow(&fetcher, master, &url, quality)?;
             }
         }
     }
-    Err(SourceError::Final(format!("{url}: playlists that lead to playlists without end")))
+    Err(SourceError::Final(format!(
+        "{}: playlists that lead to playlists without end",
+        Shown(&url)
+    )))
 }
 
 fn parse(text: &[u8], url: &Url) -> Result<Playlist, SourceError> {
-    let none = || SourceError::Passing(format!("{url} is no playlist"));
+    let none = || SourceError::Passing(format!("{} is no playlist", Shown(url)));
     playlist::parse(text, url).ok_or_else(none)
 }
 
-fn choose(master: &Master, url: &Url, quality: Quality) -> Result<(Url, Option<Url>), SourceError> {
-    let none = || SourceError::Final(format!("{url}: the playlist names no stream"));
-    let variant = master.choose(quality).ok_or_else(none)?;
-    Ok((variant.url.clone(), master.audio_of(variant).cloned()))
+/// A playlist, where it came from, and its sound if that is apart.
+type Followed = (Url, Playlist, Option<(Url, Media)>);
+
+/// Takes the variant that was asked for; if that is not to be had, the next best.
+fn follow(
+    fetcher: &Fetcher,
+    mut master: Master,
+    url: &Url,
+    quality: Quality,
+) -> Result<Followed, SourceError> {
+    let mut failure = SourceError::Final(format!("{}: the playlist names no stream", Shown(url)));
+    for _ in 0..MAX_TRIED {
+        let Some(variant) = master.choose(quality).cloned() else { break };
+        match follow_variant(fetcher, &master, &variant) {
+            Ok(followed) => return Ok(followed),
+            Err(error) => failure = error,
+        }
+        master.variants.retain(|other| other.url != variant.url);
+    }
+    Err(failure)
 }
 
-fn fetch_media(fetcher: &Fetcher, url: Url) -> Result<(Url, Media), SourceError> {
-    let (from, text) = fetcher.get(&url, None, MAX_PLAYLIST)?;
-    match parse(&text, &from)? {
-        Playlist::Media(media) => Ok((from, media)),
-        Playlist::Master(_) => {
-            Err(SourceError::Final(format!("{url}: sound in several qualities")))
-        }
-    }
+fn follow_variant(
+    fetcher: &Fetcher,
+    master: &Master,
+    variant: &Variant,
+) -> Result<Followed, SourceError> {
+    let fetch = |url: &Url| {
+        let (from, text) = fetcher.get(url, None, MAX_PLAYLIST)?;
+        let playlist = parse(&text, &from)?;
+        Ok::<_, SourceError>((from, playlist))
+    };
+    let sound = match master.audio_of(variant) {
+        None => None,
+        Some(url) => match fetch(url)? {
+            (from, Playlist::Media(media)) => Some((from, media)),
+            (from, Playlist::Master(_)) => {
+                let text = format!("{}: sound in several qualities", Shown(&from));
+                return Err(SourceError::Final(text));
+            }
+        },
+    };
+    let (from, playlist) = fetch(&variant.url)?;
+    Ok((from, playlist, sound))
 }
 
 fn begin(

@@ -17,7 +17,7 @@ use ureq::{
 };
 use url::Url;
 
-use super::SourceError;
+use super::{Shown, SourceError};
 use icy::IcyConnector;
 
 /// For name, connection and head; a body may take as long as it lasts.
@@ -53,10 +53,15 @@ pub struct Answer {
     pub body: BodyReader<'static>,
 }
 
-/// Asks for a URL, or for a part of it.
-pub fn get(agent: &Agent, url: &Url, part: Option<(u64, u64)>) -> Result<Answer, SourceError> {
+/// Asks for a URL, or for a part of it. With `limit`, all of it must be there by then.
+pub fn get(
+    agent: &Agent,
+    url: &Url,
+    part: Option<(u64, u64)>,
+    limit: Option<Duration>,
+) -> Result<Answer, SourceError> {
     let call = || {
-        let mut request = agent.get(url.as_str());
+        let mut request = agent.get(url.as_str()).config().timeout_global(limit).build();
         if let Some((from, length)) = part {
             request = request.header(
                 "Range",
@@ -87,7 +92,7 @@ fn was_closed(error: &io::Error) -> bool {
 
 /// An error that may be over soon.
 pub fn passing(url: &Url, error: &dyn std::fmt::Display) -> SourceError {
-    SourceError::Passing(format!("cannot get {url}: {error}"))
+    SourceError::Passing(format!("cannot get {}: {error}", Shown(url)))
 }
 
 fn check_status<B>(url: &Url, response: &Response<B>) -> Result<(), SourceError> {
@@ -95,7 +100,7 @@ fn check_status<B>(url: &Url, response: &Response<B>) -> Result<(), SourceError>
     if status.is_success() {
         return Ok(());
     }
-    let text = format!("{url}: the server answers {status}");
+    let text = format!("{}: the server answers {status}", Shown(url));
     // Busy, not there yet, or broken for now.
     let may_change = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
     Err(if may_change {

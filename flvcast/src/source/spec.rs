@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, str::FromStr};
 use url::Url;
 
 use super::{
-    Cancel, Opened, SourceError, ffmpeg,
+    Cancel, Opened, Shown, SourceError, ffmpeg,
     film::Film,
     follow::Follow,
     remote,
@@ -14,6 +14,7 @@ use super::{
         listen::{self, Listen},
         pull,
     },
+    shown_name,
 };
 
 /// Which of several qualities is taken.
@@ -48,9 +49,9 @@ impl FromStr for Quality {
                 }
             }
         };
-        parsed.ok_or_else(|| {
-            "write best, worst, lines as 720p, or bits a second as 800k or 2M".into()
-        })
+        parsed.filter(|parsed| !matches!(parsed, Self::Lines(0) | Self::Bitrate(0))).ok_or_else(
+            || "write best, worst, lines as 720p, or bits a second as 800k or 2M".into(),
+        )
     }
 }
 
@@ -170,15 +171,11 @@ impl fmt::Display for SourceSpec {
         match self {
             Self::File(path) | Self::Follow(path) => write!(f, "{}", path.display()),
             Self::StandardInput => f.write_str("the standard input"),
-            Self::Http(url, _) | Self::RtmpPull(url) => {
-                let mut url = url.clone();
-                let _ = url.set_password(None);
-                write!(f, "{url}")
-            }
+            Self::Http(url, _) | Self::RtmpPull(url) => Shown(url).fmt(f),
             Self::RtmpListen(listen) => {
                 write!(f, "rtmp-listen://{}/{}", listen.authority, listen.app)
             }
-            Self::Ffmpeg(name) => f.write_str(name),
+            Self::Ffmpeg(name) => f.write_str(&shown_name(name)),
             Self::Memory(name, _) => f.write_str(name),
         }
     }

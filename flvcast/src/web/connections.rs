@@ -17,6 +17,7 @@ use tokio::{
     sync::Notify,
 };
 
+use super::patient::Patient;
 use crate::hub::{Place, Viewer};
 
 /// A request's head must be there by then.
@@ -177,7 +178,7 @@ impl Connections {
             let serving = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEADER_TIMEOUT)
-                .serve_connection(TokioIo::new(stream), service);
+                .serve_connection(TokioIo::new(Patient::new(stream)), service);
             tokio::select! {
                 // What goes wrong with one connection is over with it.
                 _ = serving => {}

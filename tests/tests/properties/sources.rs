@@ -191,7 +191,7 @@ fn http_answers() {
             return;
         }
         *ANSWER.lock().expect("nobody panics holding it") = answer;
-        if let Ok(answer) = http::get(&http::agent(), &url, None) {
+        if let Ok(answer) = http::get(&http::agent(), &url, None, None) {
             let _ = http::read_all(answer.body, Vec::new(), 1 << 20);
         }
     });

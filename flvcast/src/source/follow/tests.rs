@@ -42,7 +42,8 @@ impl Writer {
         let path = folder.path().join("growing.flv");
         let mut file = File::create(&path).unwrap();
         file.write_all(bytes).unwrap();
-        let follow = Follow::new(&path, &Cancel::default());
+        let mut follow = Follow::new(&path, &Cancel::default());
+        follow.look = Duration::ZERO;
         Self { _folder: folder, path, file, follow }
     }
 
@@ -106,7 +107,7 @@ impl Writer {
     fn follow_some(&mut self) -> Vec<Option<u32>> {
         let pieces = (0..2).map(|_| self.follow.next().unwrap());
         let tags = pieces.filter_map(|piece| match piece {
-            Piece::Tag(tag) => Some(Some(tag.timestamp)),
+            Piece::Tag(tag) if tag.is_media() => Some(Some(tag.timestamp)),
             _ => None,
         });
         tags.collect()
@@ -153,4 +154,38 @@ fn a_file_that_is_not_there_yet_is_waited_for_and_a_late_header_too() {
     assert_eq!(writer.read(), []);
     writer.write(&recording(300)[5..]);
     assert_eq!(writer.read(), stamps(&pictures(0, 300)));
+}
+
+/// Room for all of it is made first; then it is written, in pieces that know nothing of tags.
+#[test]
+fn what_is_written_into_room_made_ahead_comes_whole() {
+    for zero_trailers in [false, true] {
+        for piece in [7, 100, 4096] {
+            let mut bytes = recording(0);
+            for tag in pictures(0, 3000) {
+                bytes.extend(bytes_of(&[Tag {
+                    payload: [&tag.payload[..], &[0; 90]].concat().into(),
+                    ..tag
+                }]));
+                if zero_trailers {
+                    let end = bytes.len();
+                    bytes[end - 4..].fill(0);
+                }
+            }
+            let mut writer = Writer::new(&[]);
+            writer.file.set_len(1 << 20).unwrap();
+            let mut found = Vec::new();
+            for piece in bytes.chunks(piece) {
+                writer.write(piece);
+                found.extend(writer.follow_some());
+            }
+            found.extend(writer.read());
+            let mut expected = stamps(&pictures(0, 3000));
+            // Where sizes are zero, the tag that follows proves one.
+            expected.truncate(if zero_trailers { 29 } else { 30 });
+            // What is all there at the first look begins with its newest key frame.
+            let newest = if piece < 1000 { 0 } else { 20 };
+            assert_eq!(found, expected[newest..], "{zero_trailers} {piece}");
+        }
+    }
 }

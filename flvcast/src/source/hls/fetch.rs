@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{Read, Seek, SeekFrom},
+    time::Duration,
 };
 
 use aes::cipher::{BlockModeDecrypt, KeyIvInit, block_padding::Pkcs7};
@@ -11,7 +12,10 @@ use ureq::Agent;
 use url::Url;
 
 use super::playlist::Part;
-use crate::source::{SourceError, http};
+use crate::source::{Shown, SourceError, http};
+
+/// A playlist, segment or key that is not there by then is given up.
+const WHOLE: Duration = Duration::from_secs(20);
 
 /// What a playlist may lead to.
 #[derive(Debug, Clone)]
@@ -31,7 +35,7 @@ impl Fetcher {
     pub fn get(&self, url: &Url, part: Part, limit: usize) -> Result<(Url, Bytes), SourceError> {
         match url.scheme() {
             "http" | "https" => {
-                let answer = http::get(&self.agent, url, part)?;
+                let answer = http::get(&self.agent, url, part, Some(WHOLE))?;
                 let is_part = answer.is_part;
                 let bytes = http::read_all(answer.body, Vec::new(), limit)
                     .map_err(|error| passing(url, &error))?;
@@ -40,13 +44,15 @@ impl Fetcher {
                 Ok((answer.url, bytes))
             }
             "file" if self.may_read_files => Ok((url.clone(), read_file(url, part, limit)?)),
-            scheme => Err(SourceError::Final(format!("{url}: {scheme} cannot be in a playlist"))),
+            scheme => {
+                Err(SourceError::Final(format!("{}: {scheme} cannot be in a playlist", Shown(url))))
+            }
         }
     }
 }
 
 fn passing(url: &Url, error: &dyn std::fmt::Display) -> SourceError {
-    SourceError::Passing(format!("cannot get {url}: {error}"))
+    SourceError::Passing(format!("cannot get {}: {error}", Shown(url)))
 }
 
 fn cut(bytes: Bytes, part: Part) -> Bytes {

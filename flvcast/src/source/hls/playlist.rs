@@ -8,6 +8,8 @@ use crate::source::Quality;
 const MAX_SEGMENTS: usize = 50_000;
 const MAX_VARIANTS: usize = 200;
 const MAX_LINE: usize = 8192;
+/// No stream has had so many segments.
+const MAX_SEQUENCE: u64 = 1 << 53;
 
 /// A playlist of either kind.
 #[derive(Debug, Clone, PartialEq)]
@@ -183,7 +185,9 @@ fn media(lines: &[&str], base: &Url) -> Media {
         match name {
             "#EXTINF" => following.duration = number(value),
             "#EXT-X-TARGETDURATION" => media.target = number(value).unwrap_or(0.0),
-            "#EXT-X-MEDIA-SEQUENCE" => media.sequence = number(value).unwrap_or(0.0) as u64,
+            "#EXT-X-MEDIA-SEQUENCE" => {
+                media.sequence = (number(value).unwrap_or(0.0) as u64).min(MAX_SEQUENCE);
+            }
             "#EXT-X-ENDLIST" => media.is_over = true,
             "#EXT-X-DISCONTINUITY" => following.is_discontinuous = true,
             "#EXT-X-GAP" => following.is_gap = true,

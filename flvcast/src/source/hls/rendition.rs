@@ -13,7 +13,7 @@ use super::{
 use crate::{
     flv::{Demuxer, Tag},
     remux::{Mp4, Ts, Unit},
-    source::SourceError,
+    source::{Shown, SourceError},
 };
 
 /// A segment is no larger.
@@ -53,6 +53,8 @@ pub struct Rendition {
     next: u64,
     load_at: Instant,
     changed: Instant,
+    /// That nothing new comes was told.
+    is_silent: bool,
     tries: u32,
     try_at: Instant,
     /// The break before the next segment was told.
@@ -76,6 +78,7 @@ impl Rendition {
             next: media.sequence + skipped as u64,
             load_at: now + reload(&media, true),
             changed: now,
+            is_silent: false,
             media,
             tries: 0,
             try_at: now,
@@ -159,7 +162,7 @@ impl Rendition {
         if units.is_empty() {
             return Err(SourceError::Passing(format!(
                 "{} holds nothing that can be cast",
-                segment.url
+                Shown(&segment.url)
             )));
         }
         Ok(Given::Units(units))
@@ -172,7 +175,7 @@ impl Rendition {
             Some(Key::Unknown(method)) => {
                 return Err(SourceError::Passing(format!(
                     "{}: encrypted by {method}",
-                    segment.url
+                    Shown(&segment.url)
                 )));
             }
         };
@@ -212,7 +215,7 @@ impl Rendition {
         let types = types.iter().map(|kind| format!("TS stream type {kind:#04x}"));
         let codecs = self.mp4.take_unknown();
         for what in types.chain(codecs) {
-            let text = format!("{what} of {} is left out: FLV cannot carry it", self.url);
+            let text = format!("{what} of {} is left out: FLV cannot carry it", Shown(&self.url));
             self.said.push(text);
         }
     }
@@ -220,9 +223,11 @@ impl Rendition {
     /// Asks for the playlist again.
     fn load(&mut self, now: Instant) -> Result<Given, SourceError> {
         let patience = Duration::from_secs_f64(self.media.target * PATIENCE).max(LEAST_PATIENCE);
-        if now > self.changed + patience {
-            let text = format!("{} has had nothing new for {} s", self.url, patience.as_secs());
-            return Err(SourceError::Passing(text));
+        if now > self.changed + patience && !std::mem::replace(&mut self.is_silent, true) {
+            // It is asked on: beginning anew would play again what was played.
+            let seconds = patience.as_secs();
+            let text = format!("{} has had nothing new for {seconds} s", Shown(&self.url));
+            return Ok(Given::Notice(text));
         }
         let loaded = self.fetcher.get(&self.url, None, MAX_PLAYLIST);
         let parsed = loaded.map(|(from, text)| playlist::parse(&text, &from));
@@ -234,7 +239,7 @@ impl Rendition {
         let is_new = media != self.media;
         self.load_at = now + reload(&media, is_new);
         if is_new {
-            self.changed = now;
+            (self.changed, self.is_silent) = (now, false);
         }
         let end = media.sequence + media.segments.len() as u64;
         let skipped = media.sequence.saturating_sub(self.next);
@@ -252,8 +257,10 @@ impl Rendition {
         (self.ts, self.last_flv, self.has_broken) = (Ts::default(), None, true);
         let url = &self.url;
         self.said.push(match skipped {
-            0 => format!("{url} begins anew"),
-            skipped => format!("{skipped} segments of {url} were gone before they could be had"),
+            0 => format!("{} begins anew", Shown(url)),
+            skipped => {
+                format!("{skipped} segments of {} were gone before they could be had", Shown(url))
+            }
         });
         Given::Break
     }

@@ -11,6 +11,12 @@ use crate::{
 
 /// A server on loopback that answers each path with what it is told.
 fn serve(answers: impl Fn(&str, u16) -> Vec<u8> + Send + 'static) -> u16 {
+    serve_requests(move |request, port| {
+        answers(request.split(' ').nth(1).unwrap_or_default(), port)
+    })
+}
+
+fn serve_requests(answers: impl Fn(&str, u16) -> Vec<u8> + Send + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
@@ -19,8 +25,7 @@ fn serve(answers: impl Fn(&str, u16) -> Vec<u8> + Send + 'static) -> u16 {
             let mut request = [0; 2048];
             let count = stream.read(&mut request).unwrap_or(0);
             let request = String::from_utf8_lossy(&request[..count]).into_owned();
-            let path = request.split(' ').nth(1).unwrap_or_default();
-            let _ = stream.write_all(&answers(path, port));
+            let _ = stream.write_all(&answers(&request.to_ascii_lowercase(), port));
         }
     });
     port
@@ -90,6 +95,30 @@ fn what_says_how_long_it_is_is_a_film() {
     let opened = open_path(port, "/film.flv").unwrap();
     assert_eq!(opened.nature, Nature::Recorded);
     assert_eq!(drain(opened), (5, Ok(Piece::End)));
+}
+
+#[test]
+fn a_film_whose_connection_breaks_is_read_on() {
+    for knows_parts in [true, false] {
+        let asked = std::sync::atomic::AtomicUsize::new(0);
+        let port = serve_requests(move |request, _| {
+            let film = film();
+            let from = request.split_once("bytes=").filter(|_| knows_parts);
+            let from = from.and_then(|(_, range)| range.split('-').next()?.parse::<usize>().ok());
+            let round = asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let rest = &film[from.unwrap_or(0)..];
+            // Each connection breaks a little later.
+            let given = if knows_parts { 30 } else { 30 * (round + 1) };
+            let status = if from.is_some() { "206 Partial Content" } else { "200 OK" };
+            let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}", rest.len());
+            answer(&head, &rest[..given.min(rest.len())])
+        });
+        assert_eq!(
+            drain(open_path(port, "/film.flv").unwrap()),
+            (5, Ok(Piece::End)),
+            "{knows_parts}"
+        );
+    }
 }
 
 #[test]

@@ -2,11 +2,11 @@
 //! second is told so, unless the first has fallen silent.
 
 use std::{
-    io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    collections::VecDeque,
+    io::{self, Read, Write},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     time::{Duration, Instant},
@@ -33,8 +33,9 @@ pub struct Listen {
     pub key: String,
 }
 
-/// Connections at once: one publishes, the others are refused, or dawdle.
-const MAX_CONNECTIONS: usize = 16;
+/// Connections at once beside the one that publishes. When one more comes, the oldest goes, so that
+/// who only dawdles keeps nobody out.
+const MAX_STRANGERS: usize = 16;
 /// Who has not begun to publish by then is let go.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// A publisher of which nothing comes for so long is gone.
@@ -63,7 +64,8 @@ struct Stage {
     listen: Listen,
     cancel: Cancel,
     publisher: Mutex<Option<Publisher>>,
-    connections: AtomicUsize,
+    /// Those that do not publish, the oldest first.
+    strangers: Mutex<VecDeque<(u64, TcpStream)>>,
     /// When a refusal was spoken of, and how many were not since.
     refusals: Mutex<(Option<Instant>, u32)>,
     pieces: SyncSender<Piece>,
@@ -90,7 +92,7 @@ pub fn open(listen: &Listen, cancel: &Cancel) -> Result<Opened, SourceError> {
         listen: listen.clone(),
         cancel: cancel.clone(),
         publisher: Mutex::default(),
-        connections: AtomicUsize::new(0),
+        strangers: Mutex::default(),
         refusals: Mutex::default(),
         pieces,
     });
@@ -121,22 +123,45 @@ fn accept(listener: &TcpListener, stage: &Arc<Stage>) {
     let mut connection = 0;
     while !stage.cancel.is_set() {
         match listener.accept() {
-            Ok((stream, from)) if stage.connections.load(Ordering::Relaxed) < MAX_CONNECTIONS => {
+            Ok((stream, from)) => {
                 connection += 1;
-                stage.connections.fetch_add(1, Ordering::Relaxed);
+                if stage.admit(connection, &stream).is_err() {
+                    continue;
+                }
                 let stage = stage.clone();
                 std::thread::spawn(move || {
                     Connection::new(&stage, stream, from, connection).run();
-                    stage.connections.fetch_sub(1, Ordering::Relaxed);
+                    stage.forget_stranger(connection);
                 });
             }
-            Ok(_) => {}
             Err(_) => drop(stage.cancel.sleep(ACCEPT)),
         }
     }
 }
 
 impl Stage {
+    fn strangers(&self) -> MutexGuard<'_, VecDeque<(u64, TcpStream)>> {
+        self.strangers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a newcomer in, in the place of the oldest if there is no other.
+    fn admit(&self, connection: u64, stream: &TcpStream) -> io::Result<()> {
+        let stream = stream.try_clone()?;
+        let mut strangers = self.strangers();
+        strangers.push_back((connection, stream));
+        if strangers.len() > MAX_STRANGERS
+            && let Some((_, oldest)) = strangers.pop_front()
+        {
+            let _ = oldest.shutdown(Shutdown::Both);
+        }
+        Ok(())
+    }
+
+    /// It publishes, or is gone.
+    fn forget_stranger(&self, connection: u64) {
+        self.strangers().retain(|(stranger, _)| *stranger != connection);
+    }
+
     fn publisher(&self) -> MutexGuard<'_, Option<Publisher>> {
         self.publisher.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -299,6 +324,7 @@ impl<'a> Connection<'a> {
             return self.stage.refusal(text).map_or(Ok(()), |piece| self.give(piece));
         }
         self.publishes = Some(stream);
+        self.stage.forget_stranger(self.number);
         self.session.accept(stream);
         self.give(Piece::Notice(format!("{} publishes", self.from)))?;
         self.give(Piece::Restart)

@@ -10,7 +10,7 @@ use rtmfp::rtmp::tcp::{ClientEvent, ClientSession};
 use url::Url;
 
 use super::{DEFAULT_PORT, is_patience, to_tag};
-use crate::source::{Cancel, Opened, Piece, Source, SourceError, bytes::STEADY};
+use crate::source::{Cancel, Opened, Piece, Shown, Source, SourceError, bytes::STEADY};
 
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long a read may block.
@@ -31,7 +31,8 @@ struct Pull {
 pub fn open(url: &Url, cancel: &Cancel) -> Result<Opened, SourceError> {
     let Some((connection, app, name)) = split(url) else {
         return Err(SourceError::Final(format!(
-            "{url} names no stream; write rtmp://HOST/APP/STREAM"
+            "{} names no stream; write rtmp://HOST/APP/STREAM",
+            Shown(url)
         )));
     };
     let failed = |error: &dyn std::fmt::Display| {
@@ -45,7 +46,7 @@ pub fn open(url: &Url, cancel: &Cancel) -> Result<Opened, SourceError> {
     cancel.on_set(move || drop(closing.shutdown(Shutdown::Both)));
     let session = ClientSession::play(&connection, &app, &name, rand::random());
     let pull = Pull {
-        name: format!("{connection}/{name}"),
+        name: Shown(url).to_string(),
         stream,
         session,
         heard: Instant::now(),

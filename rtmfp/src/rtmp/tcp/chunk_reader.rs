@@ -13,8 +13,11 @@ const FIRST_CHUNK_SIZE: usize = 128;
 const EXTENDED: u32 = 0xff_ffff;
 /// Chunk streams of one connection. Known programs use less than ten.
 const MAX_STREAMS: usize = 64;
-/// Unfinished messages of all of them. A message has 24 bits for its length.
+/// Unfinished messages of all of them, of those that may publish: a message has 24 bits for its
+/// length.
 const MAX_PARTIAL: usize = 32 << 20;
+/// Of strangers: commands are small.
+const MAX_STRANGERS: usize = 64 << 10;
 
 /// What later chunks of a chunk stream leave out.
 #[derive(Debug, Default)]
@@ -39,6 +42,7 @@ pub struct ChunkReader {
     /// The rest of an aggregate, RTMP 1.0 §7.1.6.
     aggregate: Option<Aggregate>,
     partial_bytes: usize,
+    max_partial: usize,
 }
 
 impl Default for ChunkReader {
@@ -49,11 +53,22 @@ impl Default for ChunkReader {
             streams: BTreeMap::new(),
             aggregate: None,
             partial_bytes: 0,
+            max_partial: MAX_PARTIAL,
         }
     }
 }
 
 impl ChunkReader {
+    /// One for a far end that is not known yet: messages are small until it is trusted.
+    pub fn of_stranger() -> Self {
+        Self { max_partial: MAX_STRANGERS, ..Self::default() }
+    }
+
+    /// Messages of any size may come.
+    pub fn trust(&mut self) {
+        self.max_partial = MAX_PARTIAL;
+    }
+
     /// Adds bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
@@ -130,6 +145,9 @@ impl ChunkReader {
                 }
             }
         }
+        if fields.length > self.max_partial {
+            return Err(TcpError::TooMuch);
+        }
         fields.size = plain;
         if !fields.is_extended {
             return Ok(Some(fields));
@@ -183,7 +201,7 @@ impl ChunkReader {
         let partial = stream.partial.get_or_insert_default();
         partial.extend_from_slice(&bytes);
         self.partial_bytes = self.partial_bytes + partial.len() - before;
-        if self.partial_bytes > MAX_PARTIAL {
+        if self.partial_bytes > self.max_partial {
             return Err(TcpError::TooMuch);
         }
         if !is_last {

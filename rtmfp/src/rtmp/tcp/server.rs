@@ -89,6 +89,7 @@ impl ServerSession {
 
     /// Lets a stream be published.
     pub fn accept(&mut self, stream: u32) {
+        self.transport.trust();
         const STREAM_BEGIN: u16 = 0;
         let begin = [&STREAM_BEGIN.to_be_bytes()[..], &stream.to_be_bytes()].concat();
         self.transport.send_control(kind::USER_CONTROL, &begin);

@@ -206,6 +206,7 @@ fn encoders_publish_and_end_each_in_its_way() {
 fn pings_are_answered_and_bytes_acknowledged() {
     let mut server = ServerSession::new([1; 32]);
     server.handle_bytes(&encoder(&[("connect", 1.0, 0, vec![])])).unwrap();
+    server.accept(1);
     server.poll_transmit();
     let mut bytes = vec![2, 0, 0, 0, 0, 0, 6, 4, 0, 0, 0, 0, 0, 6, 1, 2, 3, 4];
     put_chunks(&mut bytes, 6, &message(9, 0, &vec![0; 3_000_000]), 128);
@@ -213,6 +214,15 @@ fn pings_are_answered_and_bytes_acknowledged() {
     let answers = read(&server.poll_transmit().unwrap(), 100).unwrap();
     assert_eq!(answers[0].message.payload[..], [0, 7, 1, 2, 3, 4]);
     assert_eq!(answers[1].message.kind.0, kind::ACKNOWLEDGEMENT);
+}
+
+#[test]
+fn strangers_send_no_large_messages() {
+    let mut server = ServerSession::new([1; 32]);
+    server.handle_bytes(&encoder(&[("connect", 1.0, 0, vec![])])).unwrap();
+    let mut bytes = Vec::new();
+    put_chunks(&mut bytes, 6, &message(9, 0, &[0; 100_000]), 128);
+    assert_eq!(server.handle_bytes(&bytes), Err(TcpError::TooMuch));
 }
 
 #[test]

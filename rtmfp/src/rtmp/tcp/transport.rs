@@ -40,7 +40,8 @@ pub(super) struct Transport {
 
 impl Transport {
     pub fn server(random: [u8; 32]) -> Self {
-        Self::new(Handshake::server(), Vec::new(), random)
+        let reader = ChunkReader::of_stranger();
+        Self { reader, ..Self::new(Handshake::server(), Vec::new(), random) }
     }
 
     pub fn client(random: [u8; 32]) -> Self {
@@ -61,6 +62,11 @@ impl Transport {
             acknowledged: 0,
             window: WINDOW,
         }
+    }
+
+    /// The far end may send messages of any size.
+    pub fn trust(&mut self) {
+        self.reader.trust();
     }
 
     /// Whether messages can be sent.
