@@ -33,8 +33,10 @@ pub enum Mixed {
 pub struct Mixer {
     plan: Plan,
     main: Input,
-    /// Why the source failed, and when it is tried again.
-    failure: Option<(String, Instant)>,
+    /// Why the source failed last.
+    failure: Option<String>,
+    /// It has failed, and is tried again then.
+    retry_at: Option<Instant>,
     fallback: Option<Plan>,
     stand_in: Option<Input>,
     last_heard: Instant,
@@ -86,6 +88,7 @@ impl Mixer {
             main: Input::new(Feed::start(plan.clone())),
             plan,
             failure: None,
+            retry_at: None,
             fallback,
             stand_in: None,
             last_heard: Instant::now(),
@@ -167,16 +170,14 @@ impl Mixer {
 
     /// It is tried again as long as something stands in. Said once for each reason.
     fn note_failure(&mut self, why: String) -> Option<Mixed> {
-        let is_new = self.failure.as_ref().is_none_or(|(known, _)| *known != why);
-        self.failure = Some((why.clone(), Instant::now() + RETRY));
+        let is_new = self.failure.as_ref() != Some(&why);
+        self.failure = Some(why.clone());
+        self.retry_at = Some(Instant::now() + RETRY);
         is_new.then(|| Mixed::Say(format!("{why}; trying again while the fallback plays")))
     }
 
     fn retry_if_due(&mut self) {
-        if let Some((_, at)) = &mut self.failure
-            && *at <= Instant::now()
-        {
-            *at = Instant::now() + RETRY;
+        if self.retry_at.take_if(|at| *at <= Instant::now()).is_some() {
             self.main = Input::new(Feed::start(self.plan.clone()));
         }
     }
@@ -216,7 +217,9 @@ impl Mixer {
                 self.fallback = None;
                 self.stand_in = None;
                 self.last_heard = Instant::now();
-                if let Some((main, _)) = self.failure.take() {
+                if self.retry_at.is_some()
+                    && let Some(main) = self.failure.take()
+                {
                     return Err(Error::Source(format!("{main}; and the fallback: {why}")));
                 }
                 Some(Mixed::Say(format!("the fallback gives nothing: {why}")))

@@ -76,6 +76,7 @@ impl Feed {
             cancel: feed.cancel.clone(),
             start: Instant::now(),
             has_given: false,
+            is_live: false,
             notices: Notices { since: Instant::now(), said: 0, unsaid: 0 },
         };
         std::thread::spawn(move || runner.run(&plan));
@@ -104,6 +105,8 @@ struct Runner {
     start: Instant,
     /// Something came of the plan so far.
     has_given: bool,
+    /// What was opened last gives as it comes, and may come again.
+    is_live: bool,
     notices: Notices,
 }
 
@@ -197,7 +200,10 @@ impl Runner {
             match outcome {
                 Ok(left) => return left,
                 Err(SourceError::Final(why)) if !given_before && !gave => return Left::Failed(why),
-                Err(SourceError::Final(why)) if !spec.comes_back() => return Left::Failed(why),
+                // A recording that cannot be read to its end would begin again from the start.
+                Err(SourceError::Final(why)) if !self.is_live || !spec.comes_back() => {
+                    return Left::Failed(why);
+                }
                 Err(error) => {
                     if gave {
                         pause = FIRST_PAUSE;
@@ -223,7 +229,7 @@ impl Runner {
         if let Some(notice) = notice.filter(|_| !*is_lost && !self.has_given) {
             self.say(notice);
         }
-        let is_live = matches!(nature, Nature::Live { .. });
+        self.is_live = matches!(nature, Nature::Live { .. });
         if !self.queue.push(Fed::Opened(nature)) {
             return Ok(Left::Unwanted);
         }
@@ -234,7 +240,7 @@ impl Runner {
                         self.say(format!("{spec} is back"));
                     }
                     self.has_given = true;
-                    Fed::Tag(tag, is_live.then(|| self.start.elapsed()))
+                    Fed::Tag(tag, self.is_live.then(|| self.start.elapsed()))
                 }
                 Piece::Restart => Fed::Restart,
                 Piece::Notice(text) => {
