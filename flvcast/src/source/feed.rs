@@ -75,7 +75,7 @@ impl Feed {
             queue: feed.queue.clone(),
             cancel: feed.cancel.clone(),
             start: Instant::now(),
-            has_given: false,
+            gave: false,
             is_live: false,
             notices: Notices { since: Instant::now(), said: 0, unsaid: 0 },
         };
@@ -103,8 +103,8 @@ struct Runner {
     queue: Arc<Queue<Fed>>,
     cancel: Cancel,
     start: Instant,
-    /// Something came of the plan so far.
-    has_given: bool,
+    /// Something came of what was opened last.
+    gave: bool,
     /// What was opened last gives as it comes, and may come again.
     is_live: bool,
     notices: Notices,
@@ -189,44 +189,37 @@ impl Runner {
 
     /// Plays one source, however often it has to be opened.
     fn play(&mut self, spec: &SourceSpec) -> Left {
-        let (mut pause, mut is_lost) = (FIRST_PAUSE, false);
+        let (mut pause, mut is_lost, mut was_given) = (FIRST_PAUSE, false, false);
         loop {
-            let given_before = self.has_given;
-            self.has_given = false;
             let outcome = self.play_once(spec, &mut is_lost);
-            let gave = std::mem::replace(&mut self.has_given, given_before) || self.cancel.is_set();
-            self.has_given |= gave;
+            was_given |= self.gave;
             self.cancel.forget_hooks();
+            // What never was there is a mistake; a recording would begin again from the start.
+            let comes_back = was_given && self.is_live && spec.comes_back();
             match outcome {
                 Ok(left) => return left,
-                Err(SourceError::Final(why)) if !given_before && !gave => return Left::Failed(why),
-                // A recording that cannot be read to its end would begin again from the start.
-                Err(SourceError::Final(why)) if !self.is_live || !spec.comes_back() => {
-                    return Left::Failed(why);
-                }
+                Err(SourceError::Final(why)) if !comes_back => return Left::Failed(why),
                 Err(error) => {
-                    if gave {
+                    if self.gave {
                         pause = FIRST_PAUSE;
                     }
-                    if !std::mem::replace(&mut is_lost, true) || gave {
+                    if !std::mem::replace(&mut is_lost, true) || self.gave {
                         self.say(format!("{error}; trying again"));
                     }
                 }
             }
-            if !self.cancel.sleep(pause) {
+            if !self.cancel.sleep(pause) || !self.queue.push(Fed::Restart) {
                 return Left::Unwanted;
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
-            if !self.queue.push(Fed::Restart) {
-                return Left::Unwanted;
-            }
         }
     }
 
     /// From opening to the end, or to an error.
     fn play_once(&mut self, spec: &SourceSpec, is_lost: &mut bool) -> Result<Left, SourceError> {
+        self.gave = false;
         let Opened { mut source, nature, notice } = spec.open(&self.cancel)?;
-        if let Some(notice) = notice.filter(|_| !*is_lost && !self.has_given) {
+        if let Some(notice) = notice.filter(|_| !*is_lost) {
             self.say(notice);
         }
         self.is_live = matches!(nature, Nature::Live { .. });
@@ -239,7 +232,7 @@ impl Runner {
                     if std::mem::take(is_lost) {
                         self.say(format!("{spec} is back"));
                     }
-                    self.has_given = true;
+                    self.gave = true;
                     Fed::Tag(tag, self.is_live.then(|| self.start.elapsed()))
                 }
                 Piece::Restart => Fed::Restart,
@@ -250,7 +243,7 @@ impl Runner {
                     continue;
                 }
                 Piece::Nothing => continue,
-                Piece::End if self.has_given => return Ok(Left::AtEnd),
+                Piece::End if self.gave => return Ok(Left::AtEnd),
                 Piece::End => {
                     let text = format!("{spec} gave nothing that can be cast");
                     return Err(SourceError::Final(text));
