@@ -132,7 +132,7 @@ pub fn demo(http: &[SocketAddr], stop: &Stop) -> Result<(), Error> {
         (0..VIEWERS).map(|_| start_viewer(config(false)?)).collect::<Result<Vec<_>, Error>>()?;
     let stage = Stage::new();
     let figures = figure_source(&caster, &viewers, &stage);
-    web::serve(listener, CHANNEL, stage.hub.clone(), Limits::default(), figures)?;
+    let web = web::serve(listener, CHANNEL, stage.hub.clone(), Limits::default(), figures)?;
     print(format_args!(
         "open http://{address}/ in a browser, or: ffplay http://{address}/{CHANNEL}.flv"
     ));
@@ -142,6 +142,8 @@ pub fn demo(http: &[SocketAddr], stop: &Stop) -> Result<(), Error> {
     let ran = show.run(stop);
     show.settle();
     let verdict = ran.and(show.verdict());
+    show.stage.hub.close();
+    web.finish();
     show.stop()?;
     server.stopper()();
     server.wait()?;
@@ -342,7 +344,6 @@ impl Demo {
     }
 
     fn stop(self) -> Result<(), Error> {
-        self.stage.hub.close();
         for viewer in self.viewers {
             viewer.peer.stop()?;
         }

@@ -21,7 +21,7 @@ use crate::{
     say::{count, say, warn},
     status::Status,
     stop::Stop,
-    web::{self, Figures, Frames, Limits, Stream, ViewerFigures},
+    web::{self, Figures, Frames, Limits, Stream, ViewerFigures, Web},
 };
 
 /// RFC 3986 §2.3: all but these is written as %XX in a path.
@@ -64,7 +64,7 @@ pub fn watch(config: &WatchConfig, stop: &Stop) -> Result<(), Error> {
         None => None,
     };
     let link = Link::new(config.peer.clone(), status.clone());
-    let show = Show {
+    let mut show = Show {
         channel: config.channel.clone(),
         programme: Programme::default(),
         hub: hub.clone(),
@@ -72,7 +72,7 @@ pub fn watch(config: &WatchConfig, stop: &Stop) -> Result<(), Error> {
         frames: Frames::default(),
         output,
         trouble: None,
-        is_served: listener.is_some(),
+        web: None,
         once: config.once,
         start: Instant::now(),
         last_tag: Instant::now(),
@@ -83,7 +83,7 @@ pub fn watch(config: &WatchConfig, stop: &Stop) -> Result<(), Error> {
     if let Some(listener) = listener {
         let address = listener.local_addr()?;
         let figures = show.figures(&link);
-        web::serve(listener, &config.channel, hub, config.limits, figures)?;
+        show.web = Some(web::serve(listener, &config.channel, hub, config.limits, figures)?);
         let film = utf8_percent_encode(&config.channel, NAME);
         let host = if address.ip().is_unspecified() {
             format!("localhost:{}", address.port())
@@ -110,7 +110,7 @@ struct Show {
     output: Option<Output>,
     /// What went wrong with the output, while serving went on.
     trouble: Option<Error>,
-    is_served: bool,
+    web: Option<Web>,
     once: bool,
     start: Instant,
     last_tag: Instant,
@@ -147,6 +147,9 @@ impl Show {
         self.programme.end();
         self.hub.take(&mut self.programme);
         self.hub.close();
+        if let Some(web) = self.web.take() {
+            web.finish();
+        }
         let left = link.stop();
         let written = self.output.take().map(Output::finish).transpose();
         outcome.and(left)?;
@@ -235,8 +238,8 @@ impl Show {
     fn end_output(&mut self) -> Result<bool, Error> {
         let Some(output) = self.output.take() else { return Ok(false) };
         match output.finish() {
-            Ok(_) => Ok(!self.is_served),
-            Err(error) if self.is_served => {
+            Ok(_) => Ok(self.web.is_none()),
+            Err(error) if self.web.is_some() => {
                 warn(format_args!("{error}. The film is served on"));
                 self.trouble = Some(error);
                 Ok(false)

@@ -8,6 +8,7 @@ mod patient;
 use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -44,6 +45,28 @@ pub fn bind(addresses: &[SocketAddr]) -> Result<TcpListener, Error> {
     Ok(listener)
 }
 
+/// At the end, viewers may take the rest for so long.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// A server that runs.
+#[derive(Debug)]
+pub struct Web {
+    connections: Arc<Connections>,
+}
+
+impl Web {
+    /// Waits until those who watch have got the end, once the hub is closed.
+    pub fn finish(self) {
+        const LOOK: Duration = Duration::from_millis(20);
+        let until = Instant::now() + FAREWELL;
+        while self.connections.viewers() > 0 && Instant::now() < until {
+            std::thread::sleep(LOOK);
+        }
+        // What was handed over last is on its way.
+        std::thread::sleep(LOOK);
+    }
+}
+
 /// Serves the film as `/CHANNEL.flv` and the page as `/`, on a thread of its own.
 pub fn serve(
     listener: TcpListener,
@@ -51,7 +74,7 @@ pub fn serve(
     hub: Hub,
     limits: Limits,
     figures: FigureSource,
-) -> Result<(), Error> {
+) -> Result<Web, Error> {
     let shared = Shared {
         hub: hub.clone(),
         figures,
@@ -59,6 +82,7 @@ pub fn serve(
         connections: Arc::new(Connections::new(limits)),
         ticks: Arc::default(),
     };
+    let web = Web { connections: shared.connections.clone() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("http".into()).spawn(move || {
         runtime.block_on(async {
@@ -71,7 +95,7 @@ pub fn serve(
             connections.accept(listener, router(shared)).await;
         });
     })?;
-    Ok(())
+    Ok(web)
 }
 
 fn router(shared: Shared) -> Router {

@@ -105,6 +105,21 @@ fn players_ask_in_many_ways() {
 }
 
 #[test]
+fn viewers_get_a_proper_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let film = folder.path().join("film.flv");
+    std::fs::write(&film, film::SAMPLE).unwrap();
+    let mut show = show(&film, &[]);
+    let mut stream = ask(&show.address, "GET /cctv.flv HTTP/1.1");
+    let (answer, mut body) = head(&mut stream);
+    assert!(answer.contains("chunked"), "{answer}");
+    show.viewer.interrupt();
+    stream.read_to_end(&mut body).expect("no reset");
+    assert!(body.ends_with(b"\r\n0\r\n\r\n"), "the last chunk says that it is the last");
+    assert_eq!(show.viewer.wait(SOON), 0, "{}", show.viewer.stderr());
+}
+
+#[test]
 fn who_dawdles_over_a_request_is_let_go() {
     let folder = tempfile::tempdir().unwrap();
     let film = folder.path().join("film.flv");

@@ -24,7 +24,9 @@ use crate::hub::{Place, Viewer};
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often those who stopped reading are looked for.
 const LOOK: Duration = Duration::from_secs(1);
-/// Of one address, beside those that watch.
+/// A page has more connections than that of its film.
+const OF_A_PAGE: usize = 3;
+/// Beside those that watch.
 const MORE_CONNECTIONS: usize = 32;
 /// After running out of files, for example.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
@@ -157,8 +159,10 @@ impl Connections {
 
     fn begin(self: Arc<Self>, stream: TcpStream, from: SocketAddr, router: &Router) {
         let address = from.ip().to_canonical();
-        let allowed = self.limits.of_address(address).saturating_add(MORE_CONNECTIONS);
-        let all_allowed = self.limits.viewers.saturating_add(MORE_CONNECTIONS);
+        let connections =
+            |viewers: usize| viewers.saturating_mul(OF_A_PAGE).saturating_add(MORE_CONNECTIONS);
+        let allowed = connections(self.limits.of_address(address));
+        let all_allowed = connections(self.limits.viewers);
         {
             let mut counts = self.counts();
             let of_address = counts.by_address.get(&address).map_or(0, |count| count.connections);
