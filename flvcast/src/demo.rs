@@ -16,15 +16,13 @@ use crate::{
     cast::{Desk, Mixer, Next},
     channel::{DEFAULT_PREFIX, DEFAULT_STREAM, channel_group},
     flv::Tag,
-    hub::Hub,
     peer::{Peer, PeerConfig, PeerEvent},
-    programme::Programme,
     say::{print, say},
+    screen::Screen,
     source::{Plan, SourceSpec},
-    status::Status,
     stop::Stop,
     watch::figures_of,
-    web::{self, Figures, Frames, Limits, Stream},
+    web::{self, Figures, Limits},
 };
 
 const CHANNEL: &str = "demo";
@@ -130,19 +128,18 @@ pub fn demo(http: &[SocketAddr], stop: &Stop) -> Result<(), Error> {
     wait_for_server(&caster_events, stop)?;
     let viewers =
         (0..VIEWERS).map(|_| start_viewer(config(false)?)).collect::<Result<Vec<_>, Error>>()?;
-    let stage = Stage::new();
-    let figures = figure_source(&caster, &viewers, &stage);
-    let web = web::serve(listener, CHANNEL, stage.hub.clone(), Limits::default(), figures)?;
+    let screen = Screen::new(Instant::now());
+    let figures = figure_source(&caster, &viewers, &screen);
+    let web = web::serve(listener, CHANNEL, screen.hub().clone(), Limits::default(), figures)?;
     print(format_args!(
         "open http://{address}/ in a browser, or: ffplay http://{address}/{CHANNEL}.flv"
     ));
     print(format_args!("server {}; one caster, {VIEWERS} viewers; Ctrl-C stops", server.url()));
-    let (programme, ledger) = (Programme::default(), Ledger::default());
-    let mut show = Demo { caster, viewers, stage, programme, ledger };
+    let mut show = Demo { caster, viewers, screen, ledger: Ledger::default() };
     let ran = show.run(stop);
     show.settle();
     let verdict = ran.and(show.verdict());
-    show.stage.hub.close();
+    show.screen.close();
     web.finish();
     show.stop()?;
     server.stopper()();
@@ -164,35 +161,15 @@ fn wait_for_server(events: &Receiver<PeerEvent>, stop: &Stop) -> Result<(), Erro
     Ok(())
 }
 
-/// What the first viewer shows.
-#[derive(Clone)]
-struct Stage {
-    hub: Hub,
-    status: Status,
-    frames: Frames,
-    begun: Instant,
-}
-
-impl Stage {
-    fn new() -> Self {
-        let begun = Instant::now();
-        Self { hub: Hub::default(), status: Status::new(begun), frames: Frames::default(), begun }
-    }
-
-    fn show(&self, programme: &mut Programme, event: PeerEvent) {
-        let now = Instant::now();
-        match event {
-            PeerEvent::Connected => self.status.set_connected(now, true),
-            PeerEvent::Began { from_start } => programme.begin(from_start),
-            PeerEvent::Tag(tag) => {
-                self.status.media(now);
-                self.frames.note(&tag);
-                programme.push(tag, now - self.begun);
-            }
-            PeerEvent::Ended => self.status.end(now),
-            _ => {}
-        }
-        self.hub.take(programme);
+/// What the first viewer tells, for the screen.
+fn show_on(screen: &mut Screen, event: PeerEvent) {
+    let now = Instant::now();
+    match event {
+        PeerEvent::Connected => screen.status().set_connected(now, true),
+        PeerEvent::Began { from_start } => screen.begin(from_start),
+        PeerEvent::Tag(tag) => screen.take(now, tag),
+        PeerEvent::Ended => screen.end(now),
+        _ => {}
     }
 }
 
@@ -215,8 +192,8 @@ fn start_viewer(config: PeerConfig) -> Result<Viewer, Error> {
     })
 }
 
-fn figure_source(caster: &Peer, viewers: &[Viewer], stage: &Stage) -> web::FigureSource {
-    let (cast, stage) = (caster.stats_reader(), stage.clone());
+fn figure_source(caster: &Peer, viewers: &[Viewer], screen: &Screen) -> web::FigureSource {
+    let (cast, screen) = (caster.stats_reader(), screen.reader());
     let readers: BTreeMap<usize, _> = viewers
         .iter()
         .map(|viewer| (viewer.peer.stats_reader(), viewer.delay_ms.clone()))
@@ -227,13 +204,11 @@ fn figure_source(caster: &Peer, viewers: &[Viewer], stage: &Stage) -> web::Figur
             let delay = Some(delay.load(Ordering::Relaxed)).filter(|delay| *delay != NO_DELAY);
             figures_of(&format!("viewer {}", index + 1), read(), delay)
         });
-        let (stats, (state, since)) = (cast(), stage.status.at(Instant::now()));
+        let stats = cast();
         Figures {
             channel: CHANNEL.into(),
-            state,
-            state_ms: since.as_millis() as u64,
+            shown: screen(),
             casters: 1,
-            stream: Stream::of(&stage.hub.headers(), &stage.frames, stage.hub.bitrate()),
             viewers: viewers.collect(),
             is_one_clock: true,
             bytes_cast: Some(stats.stream.bytes_sent),
@@ -246,9 +221,8 @@ fn figure_source(caster: &Peer, viewers: &[Viewer], stage: &Stage) -> web::Figur
 struct Demo {
     caster: Peer,
     viewers: Vec<Viewer>,
-    stage: Stage,
     /// What the first viewer shows.
-    programme: Programme,
+    screen: Screen,
     ledger: Ledger,
 }
 
@@ -275,6 +249,7 @@ impl Demo {
                 Next::End => break,
             }
             self.take_viewers_tags();
+            self.screen.tick(Instant::now());
             if progress_at <= Instant::now() {
                 progress_at += PROGRESS;
                 self.report();
@@ -291,7 +266,7 @@ impl Demo {
                     viewer.check(tag, &self.ledger);
                 }
                 if index == 0 {
-                    self.stage.show(&mut self.programme, event);
+                    show_on(&mut self.screen, event);
                 }
             }
         }

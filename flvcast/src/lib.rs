@@ -16,6 +16,7 @@ pub mod programme;
 pub mod remux;
 mod repeater;
 mod say;
+mod screen;
 pub mod source;
 mod status;
 mod stop;

@@ -12,16 +12,13 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{
     Error,
-    flv::{Tag, TagKind},
-    hub::Hub,
     link::{Link, LinkEvent},
     output::Output,
     peer::{PeerConfig, PeerStats},
-    programme::Programme,
     say::{count, say, warn},
-    status::Status,
+    screen::Screen,
     stop::Stop,
-    web::{self, Figures, Frames, Limits, Stream, ViewerFigures, Web},
+    web::{self, Figures, Limits, ViewerFigures, Web},
 };
 
 /// RFC 3986 §2.3: all but these is written as %XX in a path.
@@ -31,8 +28,6 @@ const TICK: Duration = Duration::from_millis(100);
 const PROGRESS: Duration = Duration::from_secs(10);
 /// Whoever waits for a broadcast wants to know soon that there is none.
 const FIRST_PROGRESS: Duration = Duration::from_secs(4);
-/// When nothing came for so long, what is held for what might follow is shown.
-const REST: Duration = Duration::from_millis(1000);
 
 /// What to watch, and where to show it.
 #[derive(Debug, Clone)]
@@ -57,25 +52,21 @@ pub struct WatchConfig {
 
 /// Watches until it is told to stop, or has seen what it was to see.
 pub fn watch(config: &WatchConfig, stop: &Stop) -> Result<(), Error> {
-    let (hub, status) = (Hub::default(), Status::new(Instant::now()));
+    let screen = Screen::new(Instant::now());
+    let hub = screen.hub().clone();
     let listener = config.http.as_deref().map(web::bind).transpose()?;
     let output = match &config.out {
         Some(path) => Some(Output::start(path, config.overwrite, &hub)?),
         None => None,
     };
-    let link = Link::new(config.peer.clone(), status.clone());
+    let link = Link::new(config.peer.clone(), screen.status().clone());
     let mut show = Show {
         channel: config.channel.clone(),
-        programme: Programme::default(),
-        hub: hub.clone(),
-        status: status.clone(),
-        frames: Frames::default(),
+        screen,
         output,
         trouble: None,
         web: None,
         once: config.once,
-        start: Instant::now(),
-        last_tag: Instant::now(),
         has_found: false,
         has_tags: false,
         casters: 0,
@@ -103,17 +94,12 @@ pub fn watch(config: &WatchConfig, stop: &Stop) -> Result<(), Error> {
 
 struct Show {
     channel: String,
-    programme: Programme,
-    hub: Hub,
-    status: Status,
-    frames: Frames,
+    screen: Screen,
     output: Option<Output>,
     /// What went wrong with the output, while serving went on.
     trouble: Option<Error>,
     web: Option<Web>,
     once: bool,
-    start: Instant,
-    last_tag: Instant,
     has_found: bool,
     has_tags: bool,
     casters: usize,
@@ -121,18 +107,15 @@ struct Show {
 
 impl Show {
     fn figures(&self, link: &Link) -> web::FigureSource {
-        let (reader, channel) = (link.stats_reader(), self.channel.clone());
-        let (status, hub, frames) = (self.status.clone(), self.hub.clone(), self.frames.clone());
+        let (reader, channel, screen) =
+            (link.stats_reader(), self.channel.clone(), self.screen.reader());
         Arc::new(move || {
-            let stats = reader();
-            let (state, since) = status.at(Instant::now());
+            let (stats, shown) = (reader(), screen());
             Figures {
                 channel: channel.clone(),
-                state,
-                state_ms: since.as_millis() as u64,
                 casters: stats.casters,
-                stream: Stream::of(&hub.headers(), &frames, hub.bitrate()),
-                viewers: vec![figures_of("this viewer", stats, frames.delay_ms())],
+                viewers: vec![figures_of("this viewer", stats, shown.delay_ms)],
+                shown,
                 is_one_clock: false,
                 bytes_cast: None,
                 bytes_published: None,
@@ -144,9 +127,7 @@ impl Show {
     fn run(mut self, config: &WatchConfig, mut link: Link, stop: &Stop) -> Result<(), Error> {
         let outcome = self.watch(&mut link, stop);
         let was_connected = link.was_connected();
-        self.programme.end();
-        self.hub.take(&mut self.programme);
-        self.hub.close();
+        self.screen.close();
         if let Some(web) = self.web.take() {
             web.finish();
         }
@@ -181,11 +162,11 @@ impl Show {
         let mut progress_at = Instant::now() + FIRST_PROGRESS;
         while !stop.is_set() {
             match link.poll(TICK)? {
-                Some(LinkEvent::Tag(tag)) => self.take(tag),
-                Some(LinkEvent::Began { from_start }) => {
-                    self.programme.begin(from_start);
-                    self.hub.take(&mut self.programme);
+                Some(LinkEvent::Tag(tag)) => {
+                    self.has_tags = true;
+                    self.screen.take(Instant::now(), tag);
                 }
+                Some(LinkEvent::Began { from_start }) => self.screen.begin(from_start),
                 Some(LinkEvent::Found) => self.has_found = true,
                 Some(LinkEvent::Ended) => {
                     self.end();
@@ -195,11 +176,7 @@ impl Show {
                 }
                 Some(LinkEvent::Connected | LinkEvent::Contested) | None => {}
             }
-            if self.last_tag.elapsed() >= REST {
-                self.last_tag = Instant::now();
-                self.programme.rest();
-                self.hub.take(&mut self.programme);
-            }
+            self.screen.tick(Instant::now());
             if self.output.as_ref().is_some_and(Output::has_ended) && self.end_output()? {
                 return Ok(());
             }
@@ -211,25 +188,8 @@ impl Show {
         Ok(())
     }
 
-    fn take(&mut self, tag: Tag) {
-        let now = Instant::now();
-        self.last_tag = now;
-        self.has_tags = true;
-        if tag.is_media() {
-            self.status.media(now);
-        }
-        self.frames.note(&tag);
-        if tag.kind == TagKind::Script {
-            self.frames.note_clock(&tag);
-        }
-        self.programme.push(tag, now - self.start);
-        self.hub.take(&mut self.programme);
-    }
-
     fn end(&mut self) {
-        self.status.end(Instant::now());
-        self.programme.end();
-        self.hub.take(&mut self.programme);
+        self.screen.end(Instant::now());
         let next = if self.once { "" } else { "; waiting for the next" };
         say(format_args!("the broadcast has ended{next}"));
     }

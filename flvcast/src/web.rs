@@ -22,7 +22,7 @@ use axum::{
 use crate::{Error, hub::Hub};
 pub use connections::Limits;
 use connections::{Connection, Connections};
-pub use figures::{Figures, Frames, Stream, ViewerFigures};
+pub use figures::{Figures, Frames, Shown, Stream, ViewerFigures};
 
 /// Makes the figures when asked.
 pub type FigureSource = Arc<dyn Fn() -> Figures + Send + Sync>;

@@ -41,13 +41,10 @@ pub struct Figures {
     /// The channel's name.
     pub channel: String,
     /// What is true of it now.
-    pub state: State,
-    /// For how long, in milliseconds.
-    pub state_ms: u64,
+    #[serde(flatten)]
+    pub shown: Shown,
     /// Who casts. Two are one too many.
     pub casters: usize,
-    /// What plays.
-    pub stream: Stream,
     /// One or, in the demonstration, several.
     pub viewers: Vec<ViewerFigures>,
     /// Whether delays were measured by one clock. Else they are as right as the clocks of caster
@@ -59,6 +56,20 @@ pub struct Figures {
     pub bytes_published: Option<u64>,
     /// Browsers and players on this page's film.
     pub http_viewers: usize,
+}
+
+/// What a viewer shows.
+#[derive(Debug, Clone, Serialize)]
+pub struct Shown {
+    /// What is true now.
+    pub state: State,
+    /// For how long, in milliseconds.
+    pub state_ms: u64,
+    /// What plays.
+    pub stream: Stream,
+    /// From the caster to here, by both clocks.
+    #[serde(skip)]
+    pub delay_ms: Option<u64>,
 }
 
 /// What plays, as its headers tell.

@@ -1,0 +1,106 @@
+//! What a viewer shows: the programme that comes of its tags, and what is true of it.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    flv::{Tag, TagKind},
+    hub::Hub,
+    programme::Programme,
+    status::Status,
+    web::{Frames, Shown, Stream},
+};
+
+/// When nothing came for so long, what is held for what might follow is shown.
+const REST: Duration = Duration::from_millis(1000);
+
+/// Takes what a peer tells, and keeps what players and the page ask for.
+#[derive(Debug)]
+pub struct Screen {
+    programme: Programme,
+    hub: Hub,
+    status: Status,
+    frames: Frames,
+    start: Instant,
+    last_tag: Instant,
+}
+
+impl Screen {
+    /// Nothing is shown yet.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            programme: Programme::default(),
+            hub: Hub::default(),
+            status: Status::new(now),
+            frames: Frames::default(),
+            start: now,
+            last_tag: now,
+        }
+    }
+
+    /// For players.
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// What is true, for those who know of the server.
+    pub fn status(&self) -> &Status {
+        &self.status
+    }
+
+    /// Another broadcast begins.
+    pub fn begin(&mut self, from_start: bool) {
+        self.programme.begin(from_start);
+        self.hub.take(&mut self.programme);
+    }
+
+    /// The next tag of it.
+    pub fn take(&mut self, now: Instant, tag: Tag) {
+        self.last_tag = now;
+        match tag.kind {
+            TagKind::Script => self.frames.note_clock(&tag),
+            _ => self.frames.note(&tag),
+        }
+        if tag.is_media() {
+            self.status.media(now);
+        }
+        self.programme.push(tag, now - self.start);
+        self.hub.take(&mut self.programme);
+    }
+
+    /// Time passes.
+    pub fn tick(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.last_tag) >= REST {
+            self.last_tag = now;
+            self.programme.rest();
+            self.hub.take(&mut self.programme);
+        }
+    }
+
+    /// The broadcast is over.
+    pub fn end(&mut self, now: Instant) {
+        self.status.end(now);
+        self.programme.end();
+        self.hub.take(&mut self.programme);
+    }
+
+    /// Nothing will be shown any more: players get the rest.
+    pub fn close(&mut self) {
+        self.programme.end();
+        self.hub.take(&mut self.programme);
+        self.hub.close();
+    }
+
+    /// Something that tells elsewhere what is shown.
+    pub fn reader(&self) -> impl Fn() -> Shown + Send + Sync + 'static {
+        let (status, hub, frames) = (self.status.clone(), self.hub.clone(), self.frames.clone());
+        move || {
+            let (state, since) = status.at(Instant::now());
+            Shown {
+                state,
+                state_ms: since.as_millis() as u64,
+                stream: Stream::of(&hub.headers(), &frames, hub.bitrate()),
+                delay_ms: frames.delay_ms(),
+            }
+        }
+    }
+}
