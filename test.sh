@@ -48,7 +48,9 @@ check_core_dependencies
 say "building"
 cargo build --workspace --quiet
 say "tests"
-cargo test --workspace --quiet
+cargo test --workspace --exclude tests --quiet
+# Real programs mostly wait for each other's time.
+RUST_TEST_THREADS=4 cargo test -p tests --quiet
 cargo test -p rtmfp --features openssl --lib --quiet crypto
 say "a minute of made-up input"
 BOLERO_RANDOM_TEST_TIME_MS=6000 cargo test -p tests --test properties --quiet

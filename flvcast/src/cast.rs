@@ -69,9 +69,8 @@ pub fn cast(config: CastConfig, stop: &Stop) -> Result<(), Error> {
     let outcome = caster.run(&mut link, &mut desk, &mut mixer, stop);
     drop(mixer);
     link.finish();
-    if outcome.is_ok() {
-        linger(&mut link, stop);
-    }
+    // Whatever ended it, what was cast is to be had.
+    linger(&mut link, stop);
     report(&link);
     outcome.and(link.stop())
 }
