@@ -173,8 +173,8 @@ impl Source for Hls {
                     self.merge.push(index, units);
                     is_idle = false;
                 }
-                Given::Tags(tags) => {
-                    self.merge.push_tags(tags);
+                Given::Tags { begin_anew, tags } => {
+                    self.merge.push_tags(begin_anew, tags);
                     is_idle = false;
                 }
             }

@@ -57,7 +57,8 @@ impl Merge {
     }
 
     /// Takes what needs no merging.
-    pub fn push_tags(&mut self, tags: Vec<Tag>) {
+    pub fn push_tags(&mut self, begin_anew: bool, tags: Vec<Tag>) {
+        self.ready.extend(begin_anew.then_some(Piece::Restart));
         self.ready.extend(tags.into_iter().map(Piece::Tag));
     }
 

@@ -34,8 +34,13 @@ pub enum Given {
     Nothing,
     /// Of a segment of TS or fMP4.
     Units(Vec<Unit>),
-    /// Of a segment of FLV.
-    Tags(Vec<Tag>),
+    /// Of a segment of FLV, whose times may begin anew.
+    Tags {
+        /// They have nothing to do with those before.
+        begin_anew: bool,
+        /// All of the segment.
+        tags: Vec<Tag>,
+    },
     /// What comes next has times of its own.
     Break,
     /// Something that a person should know.
@@ -142,7 +147,7 @@ impl Rendition {
             if !self.mp4.take_init(&bytes, &mut units) {
                 return Err(SourceError::Passing(format!(
                     "{} is no initialisation of fMP4",
-                    map.0
+                    Shown(&map.0)
                 )));
             }
             self.map = Some(map.clone());
@@ -196,18 +201,12 @@ impl Rendition {
         let tags: Vec<Tag> = std::iter::from_fn(|| demuxer.next_tag().ok().flatten()).collect();
         let mut stamps = tags.iter().filter(|tag| tag.is_media()).map(|tag| tag.timestamp);
         let first = stamps.next();
-        let begins_anew = match (self.last_flv, first) {
+        let begin_anew = match (self.last_flv, first) {
             (Some(last), Some(first)) => first.saturating_add(500) < last,
             _ => false,
         };
-        if begins_anew && !self.has_broken {
-            // It is asked for again, and begins then.
-            (self.has_broken, self.last_flv) = (true, None);
-            self.next -= 1;
-            return Given::Break;
-        }
         self.last_flv = stamps.last().or(first).or(self.last_flv);
-        Given::Tags(tags)
+        Given::Tags { begin_anew, tags }
     }
 
     fn say_unknown(&mut self) {

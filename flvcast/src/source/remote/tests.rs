@@ -137,6 +137,35 @@ fn errors_say_whether_waiting_helps() {
 }
 
 #[test]
+fn segments_of_flv_that_count_from_zero_begin_anew() {
+    let port = serve(|path, _| match path {
+        "/list.m3u8" => {
+            let body = "#EXTM3U\n#EXTINF:1,\n1.flv\n#EXTINF:1,\n2.flv\n#EXT-X-ENDLIST\n";
+            answer(&format!("HTTP/1.1 200 OK\r\nContent-Length: {}", body.len()), body.as_bytes())
+        }
+        _ => {
+            // A second of it, so that the step back is no matter of order.
+            let mut film = film();
+            let payload = bytes::Bytes::from_static(&[0x22, 1]);
+            put_tag(&mut film, &Tag { kind: TagKind::Video, timestamp: 1000, payload });
+            answer(&format!("HTTP/1.1 200 OK\r\nContent-Length: {}", film.len()), &film)
+        }
+    });
+    let mut source = open_path(port, "/list.m3u8").unwrap().source;
+    let mut seen = Vec::new();
+    loop {
+        match source.next().unwrap() {
+            Piece::Tag(tag) => seen.push(Some(tag.timestamp)),
+            Piece::Restart => seen.push(None),
+            Piece::End => break,
+            _ => {}
+        }
+    }
+    let segment = [0, 40, 80, 120, 160, 1000].map(Some);
+    assert_eq!(seen, [&segment[..], &[None], &segment].concat());
+}
+
+#[test]
 fn playlists_from_elsewhere_name_no_files_and_end() {
     let port = serve(|path, port| {
         let body = match path {
