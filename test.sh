@@ -24,14 +24,16 @@ install_missing() {
   DEBIAN_FRONTEND=noninteractive "${root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-# As a library, rtmfp must not pull in what only the server or the web needs.
+# As libraries, rtmfp and netgroup must not pull in what only drivers and programs need.
 check_core_dependencies() {
   local tree
-  tree=$(cargo tree -p rtmfp --no-default-features --edges normal --prefix none)
-  if grep -E '^(mio|quinn-udp|socket2|tokio|axum|clap|toml|serde) ' <<<"$tree"; then
-    echo "the rtmfp core pulls in the crates above" >&2
-    exit 1
-  fi
+  for crate in rtmfp netgroup; do
+    tree=$(cargo tree -p $crate --edges normal --prefix none)
+    if grep -E '^(mio|quinn-udp|socket2|tokio|axum|clap|env_logger|toml|serde) ' <<<"$tree"; then
+      echo "$crate pulls in the crates above" >&2
+      exit 1
+    fi
+  done
 }
 
 install_missing
@@ -39,8 +41,10 @@ say "formatting"
 cargo fmt --all --check
 say "lints"
 cargo clippy --workspace --all-targets --quiet -- -D warnings
-cargo clippy -p rtmfp --no-default-features --quiet -- -D warnings
-cargo clippy -p rtmfp --no-default-features --features net --quiet -- -D warnings
+cargo clippy -p rtmfp --quiet -- -D warnings
+cargo clippy -p rtmfp --features net --quiet -- -D warnings
+cargo clippy -p rtmfpd --no-default-features --quiet -- -D warnings
+cargo clippy -p flvcast --no-default-features --quiet -- -D warnings
 say "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 say "dependencies of the core"

@@ -111,8 +111,8 @@ pub fn demo(http: &[SocketAddr], stop: &Stop) -> Result<(), Error> {
     let listener = web::bind(http)?;
     let address = listener.local_addr()?;
     let listen = vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()];
-    let config = rtmfp::server::ServerConfig { listen, ..Default::default() };
-    let server = rtmfp::server::start(&config)?;
+    let config = rtmfpd::ServerConfig { listen, ..Default::default() };
+    let server = rtmfpd::start(&config)?;
     let config = |publishes| -> Result<PeerConfig, Error> {
         Ok(PeerConfig {
             server: server

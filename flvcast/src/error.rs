@@ -40,9 +40,10 @@ pub enum Error {
         "cannot serve HTTP on {0}: {1}; choose another with --http ADDR:PORT, or stop what uses it"
     )]
     Http(SocketAddr, io::Error),
-    /// The embedded server.
+    /// The demonstration's own server.
+    #[cfg(feature = "demo")]
     #[error(transparent)]
-    Rendezvous(#[from] rtmfp::server::ServerError),
+    Rendezvous(#[from] rtmfpd::ServerError),
     /// The output cannot be written.
     #[error("cannot write {path}: {error}; {}", saved(*.kept))]
     Output {
@@ -72,6 +73,7 @@ pub enum Error {
     #[error(transparent)]
     GroupSpec(#[from] netgroup::GroupSpecError),
     /// The demonstration found a viewer short.
+    #[cfg(feature = "demo")]
     #[error("{0}")]
     Incomplete(String),
 }

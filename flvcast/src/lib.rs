@@ -3,6 +3,7 @@
 mod address;
 mod cast;
 mod channel;
+#[cfg(feature = "demo")]
 mod demo;
 mod error;
 pub mod flv;
@@ -27,6 +28,7 @@ mod web;
 pub use address::listen_addresses;
 pub use cast::{CastConfig, cast};
 pub use channel::{DEFAULT_PREFIX, DEFAULT_STREAM, channel_group};
+#[cfg(feature = "demo")]
 pub use demo::demo;
 pub use error::Error;
 pub use peer::{Peer, PeerConfig, PeerEvent, PeerStats};

@@ -13,7 +13,7 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 use flvcast::{
     CastConfig, DEFAULT_PREFIX, DEFAULT_STREAM, Error, Limits, PeerConfig, Plan, Quality,
-    SourceSpec, Stop, WatchConfig, cast, channel_group, demo, listen_addresses, watch,
+    SourceSpec, Stop, WatchConfig, cast, channel_group, listen_addresses, watch,
 };
 use netgroup::GroupSpec;
 use rtmfp::ServerUrl;
@@ -39,6 +39,7 @@ Examples:
   flvcast watch --server rtmfp://HOST --channel cctv --out film.flv --once
   flvcast watch --server rtmfp://HOST --channel cctv --out - | ffplay -";
 
+#[cfg(feature = "demo")]
 const DEMO_EXAMPLES: &str = "\
 Examples:
   flvcast demo                       then open http://127.0.0.1:8080/
@@ -62,6 +63,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Server, caster and three viewers on this machine, with a page to look at
+    #[cfg(feature = "demo")]
     #[command(after_help = DEMO_EXAMPLES)]
     Demo {
         /// Address of the page
@@ -191,7 +193,8 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Error> {
     match command {
-        Command::Demo { http, limit } => demo(&http.0, &Stop::on_signals(limit)),
+        #[cfg(feature = "demo")]
+        Command::Demo { http, limit } => flvcast::demo(&http.0, &Stop::on_signals(limit)),
         Command::Cast(command) => command.run(),
         Command::Watch(command) => command.run(),
         Command::Groupspec { command } => groupspec::run(&command).map_err(Error::from),

@@ -1,7 +1,4 @@
-//! The judge of RTMFP programs, and what tests of the whole workspace share.
-//!
-//! [`forger`] writes packets by hand; [`capture`] reads recorded traffic; [`simnet`] is a seeded
-//! network in virtual time; [`rig`] runs sans-I/O nodes over it. The program `rtmfp-interop` is
+//! The judge of RTMFP programs: [`capture`] reads recorded traffic; the program `rtmfp-interop` is
 //! `judge`, `decode` and `bench`.
 
 #[cfg(feature = "program")]
@@ -9,8 +6,5 @@ pub mod bench;
 pub mod capture;
 #[cfg(feature = "program")]
 pub mod decode;
-pub mod forger;
 #[cfg(feature = "program")]
 pub mod judge;
-pub mod rig;
-pub mod simnet;

@@ -5,12 +5,12 @@
 
 use std::{fmt::Write, net::SocketAddr, time::Duration};
 
-use interop::{rig::Rig, simnet::Link};
 use rand::{SeedableRng, rngs::StdRng};
 use rtmfp::{
     Config, Endpoint, Event, FlowEvent, FlowOptions, SessionId,
     crypto::{Discriminator, Identity},
 };
+use simnet::{Link, rig::Rig};
 
 const RATE: u64 = 1_000_000;
 const LOSSES: [f64; 4] = [0.0, 0.01, 0.05, 0.20];

@@ -8,15 +8,15 @@ use std::{
 
 use bytes::Bytes;
 use rtmfp::{
-    Connection, ConnectionEvent, Endpoint, Event, FlowEvent, FlowOptions, OpenError, Priority,
-    ReceiveOrder, ServerUrl, SessionId,
+    Connection, ConnectionEvent, Endpoint, Event, FlowEvent, FlowOptions, OpenError, ReceiveOrder,
+    ServerUrl, SessionId,
     crypto::{Discriminator, PeerId},
-    wire::{Address, Origin, put_option},
+    wire::{Address, Origin},
 };
 
 use crate::{
     Action, Channel, Group, GroupEvent, GroupSpec, Incoming, PeerSession,
-    wire::{StreamKey, signature},
+    wire::{ServerJoin, ServerMember, StreamKey, signature},
 };
 
 /// A server that has not accepted us by then is not there now.
@@ -29,11 +29,6 @@ const RECONNECT: Duration = Duration::from_secs(5);
 const MAX_UNSENT_MEDIA: usize = 8 << 20;
 /// How often round trip times are read off the sessions.
 const MEASURE: Duration = Duration::from_secs(2);
-/// Client to server: "I join this group."
-const JOIN_GROUP: u8 = 0x01;
-const GROUP_ID: u64 = 0x15;
-/// Server to client: "this is a member."
-const MEMBER: u8 = 0x0b;
 
 /// What a node tells its application.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -276,9 +271,8 @@ impl Node {
             return;
         };
         let Some(mut view) = endpoint.session(session) else { return };
-        let mut join = vec![JOIN_GROUP];
-        put_option(&mut join, GROUP_ID, &self.group.spec().group_id());
-        let flow = view.open_flow(signature::SERVER_CHANNEL, association, control_options());
+        let join = ServerJoin(self.group.spec().group_id()).encode();
+        let flow = view.open_flow(signature::SERVER_CHANNEL, association, FlowOptions::CONTROL);
         let _ = view.send(now, flow, join.into(), None);
     }
 
@@ -299,10 +293,8 @@ impl Node {
                 }
             }
             FlowEvent::Message { flow, data } if Some(flow) == self.server_channel => {
-                if let [MEMBER, id @ ..] = &data[..]
-                    && let Ok(id) = id.try_into()
-                {
-                    self.group.hint(now, PeerId(id));
+                if let Some(ServerMember(peer)) = ServerMember::decode(&data) {
+                    self.group.hint(now, peer);
                 }
             }
             _ => {}
@@ -443,8 +435,8 @@ impl Node {
         };
         let flow = *link.channels.entry(channel).or_insert_with(|| {
             let (metadata, options) = match channel {
-                Channel::Control => (signature::CONTROL, control_options()),
-                Channel::MediaControl(_) => (signature::MEDIA_CONTROL, control_options()),
+                Channel::Control => (signature::CONTROL, FlowOptions::CONTROL),
+                Channel::MediaControl(_) => (signature::MEDIA_CONTROL, FlowOptions::CONTROL),
                 Channel::Media(_) => (signature::MEDIA, FlowOptions::default()),
             };
             view.open_flow(metadata, association, options)
@@ -478,8 +470,4 @@ impl Link {
             _ => None,
         }
     }
-}
-
-fn control_options() -> FlowOptions {
-    FlowOptions { priority: Priority::High, time_critical: false }
 }

@@ -5,12 +5,14 @@ mod availability;
 mod fragment;
 mod join;
 mod report;
+mod server_channel;
 
 pub use announcement::{Announcement, MediaControl, StreamKey, StreamParameters};
 pub use availability::Availability;
 pub use fragment::{Fragment, FragmentStart, MAX_PAYLOAD, is_media_type};
 pub use join::Join;
 pub use report::{Member, Report};
+pub use server_channel::{GroupId, ServerJoin, ServerMember};
 
 /// Flow metadata: `GC` towards the server, `GR` and a letter between peers.
 pub mod signature {

@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Broadcast, add_member, network, subscribe};
-use interop::simnet::Link;
+use simnet::Link;
 
 fn small(index: usize) -> usize {
     300 + index % 7 * 400

@@ -5,8 +5,8 @@ mod common;
 use std::time::Duration;
 
 use common::{Broadcast, Host, add_member, add_server, network, subscribe};
-use interop::{rig::Rig, simnet::Link};
 use netgroup::{GroupEvent, NodeEvent, StreamEvent};
+use simnet::{Link, rig::Rig};
 
 fn told(rig: &mut Rig<Host>, member: usize) -> &[NodeEvent] {
     &rig.node(member).member().0.events

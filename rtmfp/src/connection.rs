@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    CloseReason, Endpoint, Event, FlowEvent, FlowOptions, Liveness, Priority, SessionId,
+    CloseReason, Endpoint, Event, FlowEvent, FlowOptions, Liveness, SessionId,
     rtmp::{Command, FlowMetadata, Message, MessageType, UserControl, Value},
     url::ServerUrl,
 };
@@ -185,8 +185,7 @@ impl Connection {
             let why = "its fingerprint proves nothing without static keys (rtmfpd --static-keys)";
             return Some(self.give_up(now, endpoint, why));
         }
-        let options = FlowOptions { priority: Priority::High, time_critical: false };
-        let control = view.open_flow(&FlowMetadata::CONTROL.encode(), None, options);
+        let control = view.open_flow(&FlowMetadata::CONTROL.encode(), None, FlowOptions::CONTROL);
         let mut command = Command::new("connect", 1.0, self.arguments.clone());
         command.object = self.connect_object();
         let _ = view.send(now, control, command.encode(), None);

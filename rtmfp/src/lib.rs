@@ -10,8 +10,7 @@
 //! **Contract:** after anything that goes in, call every poll until it returns nothing. Time must
 //! not run backwards.
 //!
-//! The feature `net` adds a mio driver that does all that over UDP, and `server` the rendezvous
-//! server `rtmfpd`.
+//! The feature `net` adds a mio driver that does all that over UDP.
 
 mod connection;
 pub mod crypto;
@@ -21,8 +20,6 @@ mod event;
 pub mod net;
 mod net_connection;
 pub mod rtmp;
-#[cfg(feature = "server")]
-pub mod server;
 mod session;
 mod stream_flows;
 mod url;
@@ -38,4 +35,5 @@ pub use net_connection::{NetConnection, NetEvent, StreamError, StreamEvent, Stre
 pub use session::{
     Deadline, FlowOptions, Liveness, Priority, ReceiveLimits, ReceiveOrder, SessionStats,
 };
+pub use stream_flows::StreamFlows;
 pub use url::{DEFAULT_PORT, ServerUrl, UrlError};

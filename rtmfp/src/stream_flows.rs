@@ -8,7 +8,7 @@ use crate::{
 /// Audio, video and the rest travel apart, so that none waits for another's retransmission. Each
 /// flow is opened when there is something for it.
 #[derive(Debug)]
-pub(crate) struct StreamFlows {
+pub struct StreamFlows {
     stream_id: u64,
     audio: Option<u64>,
     video: Option<u64>,
@@ -16,10 +16,12 @@ pub(crate) struct StreamFlows {
 }
 
 impl StreamFlows {
+    /// None is open yet.
     pub fn new(stream_id: u64) -> Self {
         Self { stream_id, audio: None, video: None, data: None }
     }
 
+    /// The stream's number.
     pub fn stream_id(&self) -> u64 {
         self.stream_id
     }
@@ -47,7 +49,6 @@ impl StreamFlows {
     }
 
     /// Those of sound and pictures that are open.
-    #[cfg(feature = "server")]
     pub fn media(&self) -> Vec<u64> {
         self.audio.into_iter().chain(self.video).collect()
     }

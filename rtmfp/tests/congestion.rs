@@ -5,15 +5,12 @@ mod common;
 use std::time::Duration;
 
 use common::{address, events};
-use interop::{
-    rig::Rig,
-    simnet::{Link, NetworkStats},
-};
 use rand::{SeedableRng, rngs::StdRng};
 use rtmfp::{
     Config, CongestionSignals, Endpoint, Event, FlowEvent, FlowOptions,
     crypto::{Discriminator, Identity},
 };
+use simnet::{Link, NetworkStats, rig::Rig};
 
 const RATE: u64 = 250_000;
 const BYTES: usize = 4_000_000;

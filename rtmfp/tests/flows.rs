@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::{events, open_pair};
-use interop::{rig::Rig, simnet::Link};
 use rtmfp::{Config, Endpoint, Event, FlowEvent, FlowOptions, ReceiveOrder, SessionId};
+use simnet::{Link, rig::Rig};
 
 fn open_flow(rig: &mut Rig<Endpoint>, session: SessionId, association: Option<u64>) -> u64 {
     rig.node(0).session(session).unwrap().open_flow(b"test", association, FlowOptions::default())

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use interop::forger::Forger;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rtmfp::{
     Config, FlowOptions,
     crypto::{Policy, Protection},
     wire::{Mode, put_vlu},
 };
+use simnet::forger::Forger;
 
 fn number(rng: &mut StdRng) -> u64 {
     match rng.random_range(0..6) {

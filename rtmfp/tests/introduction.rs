@@ -5,15 +5,12 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{add_peer, add_server, address, opened};
-use interop::{
-    rig::Rig,
-    simnet::{Link, NatKind},
-};
 use rtmfp::{
     Endpoint, Event,
     crypto::Discriminator,
     wire::{Address, Origin},
 };
+use simnet::{Link, NatKind, rig::Rig};
 
 const SERVER: &str = "198.51.100.1:1935";
 

@@ -6,8 +6,8 @@ mod common;
 use std::time::Duration;
 
 use common::{address, events, open_pair};
-use interop::{rig::Rig, simnet::Link};
 use rtmfp::{Ecn, Endpoint, Event, FlowOptions, Path, SessionId};
+use simnet::{Link, rig::Rig};
 
 fn send(rig: &mut Rig<Endpoint>, node: usize, session: SessionId, text: &'static [u8]) {
     let now = rig.now;

@@ -5,12 +5,12 @@ mod common;
 use std::time::Duration;
 
 use common::{address, events};
-use interop::{rig::Rig, simnet::Link};
 use rand::{SeedableRng, rngs::StdRng};
 use rtmfp::{
     Config, Endpoint, Event, FlowEvent, FlowOptions, SessionId,
     crypto::{Discriminator, Identity},
 };
+use simnet::{Link, rig::Rig};
 
 /// Two peers on a path with this MTU, and a session and a flow of the first; the path is probed.
 fn pair_over(mtu: usize, max_datagram: usize) -> (Rig<Endpoint>, SessionId, u64) {

@@ -5,13 +5,13 @@ mod common;
 use std::time::Duration;
 
 use common::{address, events};
-use interop::{rig::Rig, simnet::Link};
 use rand::{SeedableRng, rngs::StdRng};
 use rtmfp::{
     Config, Ecn, Endpoint, Event, FlowOptions, Passwords, Path, ProtectionRule, ProtectionRules,
     SessionId,
     crypto::{Credential, Discriminator, Group, Identity, Keys, Policy, Protection},
 };
+use simnet::{Link, rig::Rig};
 
 fn protected(wanted: Protection) -> Config {
     let protection = ProtectionRules { default: Policy::both(wanted), rules: Vec::new() };

@@ -6,7 +6,6 @@ mod common;
 use std::time::Duration;
 
 use common::{address, opened};
-use interop::{forger::Forger, rig::Rig, simnet::Link};
 use rand::{SeedableRng, rngs::StdRng};
 use rtmfp::{
     Config, Endpoint, Event, FlowEvent, FlowOptions, Liveness,
@@ -18,6 +17,7 @@ use rtmfp::{
         put_option,
     },
 };
+use simnet::{Link, forger::Forger, rig::Rig};
 
 /// A session whose packets carry checksums only, as Flash Player's do.
 fn forger() -> Forger {

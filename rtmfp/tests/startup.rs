@@ -5,8 +5,8 @@ mod common;
 use std::time::Duration;
 
 use common::{add_peer, add_server, address, events, open_pair, opened};
-use interop::{rig::Rig, simnet::Link};
 use rtmfp::{CloseReason, Event, OpenFailure, crypto::Discriminator};
+use simnet::{Link, rig::Rig};
 
 #[test]
 fn a_session_opens_under_every_loss() {

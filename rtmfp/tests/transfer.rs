@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::open_pair;
-use interop::simnet::Link;
 use rtmfp::{Event, FlowEvent, FlowOptions};
+use simnet::Link;
 
 const TOTAL: usize = 10 << 20;
 const MESSAGE: usize = 10_000;

@@ -7,17 +7,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use interop::{
-    rig::{Node as RigNode, Rig},
-    simnet::Link,
-};
 use netgroup::{
     Capabilities, Delivery, GroupEvent, GroupSpec, Node, NodeEvent, StreamEvent,
     wire::{StreamKey, StreamParameters},
 };
 use rand::{SeedableRng, rngs::StdRng};
-use rtmfp::{
-    Config, Ecn, Endpoint, Liveness, Path, Transmit, crypto::Identity, net::App, server::Server,
+use rtmfp::{Config, Ecn, Endpoint, Liveness, Path, Transmit, crypto::Identity, net::App};
+use rtmfpd::Server;
+use simnet::{
+    Link,
+    rig::{Node as RigNode, Rig},
 };
 
 pub const SERVER: &str = "198.51.100.1:1935";

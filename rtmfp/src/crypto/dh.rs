@@ -60,7 +60,7 @@ impl Group {
         [Self::Modp4096, Self::Modp2048, Self::Modp1536, Self::Modp1024];
 
     /// What Adobe's servers and all clones name, in their order.
-    pub(crate) const ADOBE: [Self; 3] = [Self::Modp1024, Self::Modp1536, Self::Modp2048];
+    pub const ADOBE: [Self; 3] = [Self::Modp1024, Self::Modp1536, Self::Modp2048];
 
     /// IANA's number of the group.
     pub fn number(self) -> u64 {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::{
-    FlowOptions, Priority, SessionId, SessionMut,
+    FlowOptions, SessionId, SessionMut,
     crypto::PeerId,
     rtmp::{Command, MessageType},
     stream_flows::StreamFlows,
@@ -56,8 +56,7 @@ impl Stream {
         command: &Command,
         association: Option<u64>,
     ) {
-        let options = FlowOptions { priority: Priority::High, time_critical: false };
-        let flow = view.open_flow(&self.flows.metadata(), association, options);
+        let flow = view.open_flow(&self.flows.metadata(), association, FlowOptions::CONTROL);
         let _ = view.send(now, flow, command.encode(), None);
         self.request = Some(flow);
     }

@@ -49,6 +49,11 @@ pub struct FlowOptions {
     pub time_critical: bool,
 }
 
+impl FlowOptions {
+    /// For what is small and wanted at once.
+    pub const CONTROL: Self = Self { priority: Priority::High, time_critical: false };
+}
+
 /// Until when a message is worth sending; none means reliable.
 pub type Deadline = Option<Instant>;
 

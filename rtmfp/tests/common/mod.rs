@@ -3,12 +3,12 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use interop::{rig::Rig, simnet::Link};
 use rand::{SeedableRng, rngs::StdRng};
 use rtmfp::{
     Config, Endpoint, Event, SessionId,
     crypto::{Discriminator, Group, Identity, KeyPair},
 };
+use simnet::{Link, rig::Rig};
 
 pub fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use bolero::check;
-use interop::forger::Forger;
 use rtmfp::{
     Config, Event, FlowEvent, FlowOptions, ReceiveOrder,
     crypto::{Discriminator, PeerId, Policy, Protection},
     wire::{Address, Mode, Origin, chunk::put_chunk, put_vlu},
 };
+use simnet::forger::Forger;
 
 use crate::{assert_heap_is_bounded, script::Script};
 

@@ -6,8 +6,8 @@ use rtmfp::{
     NetEvent, StreamEvent, StreamId,
     net::Client,
     rtmp::{Message, MessageType},
-    server::{ServerConfig, start},
 };
+use rtmfpd::{ServerConfig, start};
 
 const SIZE: usize = 1 << 20;
 const COUNT: usize = 40;

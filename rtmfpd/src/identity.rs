@@ -11,7 +11,7 @@ use rand::Rng;
 use thiserror::Error;
 
 use super::ServerConfig;
-use crate::crypto::{Group, Identity, KeyPair, Keys};
+use rtmfp::crypto::{Group, Identity, KeyPair, Keys};
 
 /// The identity file is of no use.
 #[derive(Debug, Error)]

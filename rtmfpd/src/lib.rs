@@ -2,7 +2,6 @@
 
 mod client;
 mod config;
-mod group_channel;
 mod identity;
 mod live;
 mod registry;
@@ -17,26 +16,37 @@ use std::{
 };
 
 use bytes::Bytes;
+use netgroup::{
+    hex,
+    wire::{GroupId, ServerJoin, signature},
+};
 
 pub use config::{ConfigError, GroupNumber, Listener, PathPolicy, ServerConfig, Want};
 pub use identity::IdentityError;
-pub use registry::{GroupId, Registry};
+pub use registry::Registry;
 pub use run::{RunningServer, ServerError, start};
 
-use crate::{
-    Endpoint, Event, FlowEvent, FlowOptions, Path, Priority, ProtectionRules, SessionId,
+use client::{Client, StreamRequest};
+use rtmfp::{
+    Endpoint, Event, FlowEvent, Path, ProtectionRules, SessionId,
     crypto::PeerId,
     net::App,
     rtmp::{Command, FlowMetadata, Message, MessageType, UserControl},
     wire::{Address, Origin},
 };
-use client::{Client, StreamRequest};
-use group_channel::{GROUP_SIGNATURE, MemberHint};
 use streams::{StreamEnd, Streams};
 
 /// A newcomer hears of its neighbours at once, they of it a little later: if it has reached them
 /// by then, two sessions do not collide, and if it could not, the other direction is tried.
 const NEIGHBOUR_DELAY: Duration = Duration::from_secs(2);
+
+/// "In this group, tell `to` about `about`."
+#[derive(Debug, Clone, Copy)]
+struct MemberHint {
+    group: GroupId,
+    to: PeerId,
+    about: PeerId,
+}
 
 /// Counters for the operator.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -117,7 +127,7 @@ impl Server {
     ) {
         let Some(client) = self.clients.get_mut(&session) else { return };
         let is_wanted = match metadata {
-            GROUP_SIGNATURE => client.open_group_channel(flow),
+            signature::SERVER_CHANNEL => client.open_group_channel(flow),
             other => FlowMetadata::decode(other)
                 .is_ok_and(|metadata| client.open_rtmp_flow(flow, metadata)),
         };
@@ -248,7 +258,7 @@ impl Server {
         data: &[u8],
     ) {
         let Some(client) = self.clients.get_mut(&session) else { return };
-        let Some(group) = group_channel::decode_join(data) else {
+        let Some(ServerJoin(group)) = ServerJoin::decode(data) else {
             self.stats.malformed += 1;
             return;
         };
@@ -260,7 +270,7 @@ impl Server {
         let neighbours = self.registry.join(group, peer);
         log::info!(
             "{peer:?} joins group {} ({} neighbours told)",
-            group_channel::short(&group),
+            hex(&group[..4]),
             neighbours.len()
         );
         for neighbour in neighbours {
@@ -413,9 +423,4 @@ impl App for Server {
             self.tell(now, endpoint, hint);
         }
     }
-}
-
-/// Flows of the server: small, and wanted at once.
-fn control_options() -> FlowOptions {
-    FlowOptions { priority: Priority::High, time_critical: false }
 }

@@ -8,7 +8,7 @@ use super::{
     replies,
     streams::{Name, Refused, StreamEnd},
 };
-use crate::{
+use rtmfp::{
     Endpoint, SessionId,
     rtmp::{Command, Message, MessageType, Value, amf0},
 };

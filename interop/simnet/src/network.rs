@@ -4,9 +4,6 @@
 //! Hosts are socket addresses. [`Network::send`] puts a datagram in, [`Network::pop_arrival`]
 //! takes one out when its time has come; nothing here knows a protocol.
 
-mod loss;
-mod nat;
-
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},
@@ -17,8 +14,10 @@ use std::{
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rtmfp::Ecn;
 
-use loss::Channel;
-pub use nat::{Nat, NatKind};
+use crate::{
+    loss::Channel,
+    nat::{Nat, NatKind},
+};
 
 /// How datagrams travel.
 #[derive(Debug, Clone, Copy)]

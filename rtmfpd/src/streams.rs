@@ -5,12 +5,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::client::MAX_STREAMS;
-use crate::{
+use rtmfp::{
     SessionId,
     rtmp::{Message, MessageType},
 };
 
+/// Streams that one client may publish or play.
+pub(super) const MAX_STREAMS: usize = 64;
 /// Names that may be published or waited for at a time; more are refused.
 const MAX_NAMES: usize = 65_536;
 
@@ -203,10 +204,25 @@ fn is_key_frame(payload: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Instant;
 
-    fn end(session: u32) -> StreamEnd {
-        StreamEnd { session: SessionId(session), stream_id: 1 }
+    use super::*;
+    use rand::{SeedableRng, rngs::StdRng};
+    use rtmfp::{
+        Config, Endpoint,
+        crypto::{Discriminator, Identity, PeerId},
+    };
+
+    /// The first stream of the session with this number, from 1.
+    fn end(session: usize) -> StreamEnd {
+        let identity = Identity::peer(&mut StdRng::seed_from_u64(1));
+        let mut endpoint = Endpoint::new(Config::default(), identity, Instant::now(), [1; 32]);
+        let mut open = |peer| {
+            let peer = Discriminator::Fingerprint(PeerId([peer; 32]));
+            endpoint.open(Instant::now(), peer, &[]).expect("there is room")
+        };
+        let session = (1..9).map(&mut open).nth(session - 1).expect("there are eight");
+        StreamEnd { session, stream_id: 1 }
     }
 
     fn name() -> Name {

@@ -8,10 +8,9 @@ use std::{
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::{
-    ProtectionRule, ProtectionRules,
+use rtmfp::{
+    DEFAULT_PORT, ProtectionRule, ProtectionRules,
     crypto::{Group, Policy, Protection},
-    url::DEFAULT_PORT,
 };
 
 /// How to run a server. As TOML:
@@ -113,7 +112,7 @@ pub struct PathPolicy {
 
 /// A [`Protection`] by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "server", derive(clap::ValueEnum))]
+#[cfg_attr(feature = "program", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum Want {
     /// Never

@@ -6,8 +6,8 @@ use rtmfp::{
     Endpoint, FlowOptions, NetConnection, NetEvent,
     net::Client,
     rtmp::{Command, FlowMetadata, Value},
-    server::{PathPolicy, RunningServer, ServerConfig, Want, start},
 };
+use rtmfpd::{PathPolicy, RunningServer, ServerConfig, Want, start};
 
 fn server(config: ServerConfig) -> RunningServer {
     let listen = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()];

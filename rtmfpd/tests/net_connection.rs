@@ -1,25 +1,26 @@
 //! NetConnections on a simulated network: a real server between two peers that stream directly.
 
-mod common;
-
 use std::{
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
-use common::address;
-use interop::{
-    rig::{Node, Rig},
-    simnet::Link,
-};
 use rand::{SeedableRng, rngs::StdRng};
 use rtmfp::{
     Config, Ecn, Endpoint, NetConnection, NetEvent, Path, StreamEvent, StreamId, Transmit,
     crypto::Identity,
     net::App,
     rtmp::{Message, MessageType, UserControl, Value},
-    server::Server,
 };
+use rtmfpd::Server;
+use simnet::{
+    Link,
+    rig::{Node, Rig},
+};
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
 
 const SERVER: &str = "198.51.100.1:1935";
 

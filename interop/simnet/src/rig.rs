@@ -7,7 +7,7 @@ use std::{
 
 use rtmfp::{Ecn, Endpoint, Path, Transmit};
 
-use crate::simnet::{Link, Network};
+use crate::{Link, Network};
 
 /// More rounds than this while time stands still would go on for ever.
 const MAX_ROUNDS_AT_ONCE: u32 = 100_000;

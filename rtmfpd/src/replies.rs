@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::rtmp::{Command, Value};
+use rtmfp::rtmp::{Command, Value};
 
 /// What Flash needs to see; the encoding is the one it asked for.
 pub(super) fn connected(connect: &Command) -> Command {

@@ -11,7 +11,7 @@ use rand::Rng;
 use thiserror::Error;
 
 use super::{IdentityError, Server, ServerConfig, identity};
-use crate::{
+use rtmfp::{
     Config, Endpoint, ReceiveLimits,
     crypto::PeerId,
     net::{Driver, Remote, key_log_from_env},

@@ -2,15 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::{
-    crypto::{Discriminator, PeerId, sha256},
-    wire::Address,
-};
-
-/// SHA-256 of a groupspec's canonical text.
-pub type GroupId = [u8; 32];
-/// A position on the ring: SHA-256 of the peer's canonical endpoint discriminator.
-type GroupAddress = [u8; 32];
+use netgroup::{GroupAddress, wire::GroupId};
+use rtmfp::{crypto::PeerId, wire::Address};
 
 /// Ring neighbours told on each side: what NetGroup members keep connected.
 const NEIGHBOURS_A_SIDE: usize = 3;
@@ -37,7 +30,7 @@ impl Registry {
     /// Adds a member; returns those nearest to it on the ring, itself excluded.
     pub fn join(&mut self, group: GroupId, peer: PeerId) -> Vec<PeerId> {
         let members = self.groups.entry(group).or_default();
-        let address = group_address(&peer);
+        let address = GroupAddress::of(&peer);
         if members.insert(address, peer).is_none() {
             self.memberships.entry(peer).or_default().push(group);
         }
@@ -59,7 +52,7 @@ impl Registry {
             groups.retain(|other| other != group);
         }
         if let Some(members) = self.groups.get_mut(group) {
-            members.remove(&group_address(peer));
+            members.remove(&GroupAddress::of(peer));
             if members.is_empty() {
                 self.groups.remove(group);
             }
@@ -68,7 +61,7 @@ impl Registry {
 
     /// Whether the peer is in the group now.
     pub fn is_member(&self, group: &GroupId, peer: &PeerId) -> bool {
-        self.groups.get(group).is_some_and(|members| members.contains_key(&group_address(peer)))
+        self.groups.get(group).is_some_and(|members| members.contains_key(&GroupAddress::of(peer)))
     }
 
     /// Forgets a client altogether.
@@ -83,10 +76,6 @@ impl Registry {
     pub fn group_count(&self) -> usize {
         self.groups.len()
     }
-}
-
-fn group_address(peer: &PeerId) -> GroupAddress {
-    sha256(&[&Discriminator::Fingerprint(*peer).encode()])
 }
 
 #[cfg(test)]
@@ -113,7 +102,7 @@ mod tests {
         for peer in &ring {
             registry.join(GROUP, *peer);
         }
-        ring.sort_by_key(group_address);
+        ring.sort_by_key(GroupAddress::of);
         let mut neighbours = registry.join(GROUP, ring[1]);
         let mut expected = vec![ring[2], ring[3], ring[4], ring[0], ring[49], ring[48]];
         neighbours.sort();

@@ -8,27 +8,23 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{
-    control_options,
-    group_channel::{GROUP_SIGNATURE, MemberHint},
-    registry::GroupId,
-    replies,
-    streams::Name,
-};
-use crate::{
-    ProtectionRules, SessionMut,
+use netgroup::wire::{GroupId, ServerMember, signature};
+use rtmfp::{
+    FlowOptions, ProtectionRules, SessionMut, StreamFlows,
     crypto::{PeerId, Protection},
     rtmp::{Command, FlowMetadata, FlowSync, MessageType, UserControl, Value},
-    stream_flows::StreamFlows,
     wire::{Address, Origin},
+};
+
+use crate::{
+    MemberHint, replies,
+    streams::{MAX_STREAMS, Name},
 };
 
 /// Groups that one client may be in.
 const MAX_GROUPS: usize = 64;
 /// RTMP flows that one client may have open.
 const MAX_FLOWS: usize = 256;
-/// Streams that one client may publish or play.
-pub(super) const MAX_STREAMS: usize = 64;
 /// Addresses taken from setPeerInfo: with the observed one, a redirect stays small.
 const MAX_ADDRESSES: usize = 16;
 /// Answers that a client has not acknowledged; who lets more pile up takes none.
@@ -206,12 +202,12 @@ impl Client {
         let channel =
             self.channels.iter_mut().find(|(_, channel)| channel.group == Some(hint.group));
         let Some((flow, channel)) = channel else { return };
-        let answer = *channel
-            .answer
-            .get_or_insert_with(|| view.open_flow(GROUP_SIGNATURE, Some(*flow), control_options()));
+        let answer = *channel.answer.get_or_insert_with(|| {
+            view.open_flow(signature::SERVER_CHANNEL, Some(*flow), FlowOptions::CONTROL)
+        });
         // Of a client that takes no hints the next ones are no loss.
         if view.buffered_on(answer) < MAX_UNSENT {
-            let _ = view.send(now, answer, hint.encode().into(), None);
+            let _ = view.send(now, answer, ServerMember(hint.about).encode().into(), None);
         }
     }
 

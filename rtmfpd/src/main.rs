@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use rtmfp::server::{GroupNumber, Listener, ServerConfig, Want, start};
+use rtmfpd::{GroupNumber, Listener, ServerConfig, Want, start};
 
 /// Introduces RTMFP peers to each other and bootstraps NetGroups, as Adobe's p2p.rtmfp.net did.
 ///
