@@ -8,3 +8,5 @@ pub mod capture;
 pub mod decode;
 #[cfg(feature = "program")]
 pub mod judge;
+#[cfg(feature = "program")]
+pub mod swarm;

@@ -15,6 +15,7 @@ use interop::{
     capture::{read_keys, read_pcap_counting},
     decode::{Decoder, Summary},
     judge::{self, Case, Context, Exceptions, Failure, Level, Reception, Report, Verdict},
+    swarm,
 };
 use netgroup::GroupSpec;
 
@@ -38,6 +39,8 @@ enum Command {
     List,
     /// Make a capture readable
     Decode(DecodeArguments),
+    /// Simulate a swarm of thousands in virtual time
+    Swarm(swarm::Arguments),
     /// Measure our stack on loopback
     #[command(subcommand)]
     Bench(Bench),
@@ -111,6 +114,9 @@ fn main() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         Command::Decode(arguments) => decode(&arguments),
+        Command::Swarm(arguments) => {
+            swarm::run(&arguments).map(|()| ExitCode::SUCCESS).map_err(AnyError::from)
+        }
         Command::Bench(bench) => bench::run(&bench).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {

@@ -212,6 +212,11 @@ impl Group {
         GroupStats { estimated_members: self.heard.estimate(), neighbours, ..self.stats }
     }
 
+    /// The streams known.
+    pub fn streams(&self) -> impl Iterator<Item = StreamKey> + '_ {
+        self.streams.keys().copied()
+    }
+
     /// Counters of a stream.
     pub fn stream_stats(&self, key: &StreamKey) -> Option<StreamStats> {
         self.streams.get(key).map(Stream::stats)

@@ -1,0 +1,316 @@
+//! One host: its groups, its sessions with others, its uplink. It runs by itself until the end of
+//! a step; what it sends reaches others in a later one.
+
+mod actions;
+mod sessions;
+mod uplink;
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use netgroup::{
+    Group,
+    wire::{StreamKey, StreamParameters},
+};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use rtmfp::crypto::{PeerId, sha256};
+
+use super::{
+    crowd::{Role, peer_id},
+    figures::{Tally, Viewing},
+    film::Slot,
+    link::{Letter, Link},
+    world::World,
+};
+
+/// A server that is gone is tried again after this.
+const SERVER_RETRY: Duration = Duration::from_secs(5);
+/// The stream's name in every group.
+pub(super) const STREAM: &str = "stream";
+
+/// What happens to a host.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// It comes: it connects to the server.
+    Come,
+    /// The server accepted it.
+    Connected,
+    /// The server names a member.
+    Hint { group: usize, peer: PeerId },
+    /// A packet from another host.
+    Packet { from: usize, letters: Vec<Letter> },
+    /// Somebody wants a session; when that began.
+    Hello { from: usize },
+    /// The far end of a session that we wanted is ready.
+    Opened { with: usize },
+    /// Nothing came from there for so long that it must be gone.
+    Silent { with: usize },
+    /// What was lost is sent again.
+    Resend { to: usize, letters: Vec<Letter> },
+    /// The uplink can take the next packet.
+    Uplink,
+    /// The next message of the film.
+    Publish(Slot),
+    /// It is time to go.
+    Leave { politely: bool },
+}
+
+/// Something for another host, or for the server.
+#[derive(Debug)]
+pub(super) struct Mail {
+    pub at: Instant,
+    pub from: usize,
+    pub to: Addressee,
+}
+
+#[derive(Debug)]
+pub(super) enum Addressee {
+    Host(usize, Event),
+    Join { group: usize },
+    Left,
+}
+
+#[derive(Debug)]
+struct Timed {
+    at: Instant,
+    order: u64,
+    event: Event,
+}
+
+impl PartialEq for Timed {
+    fn eq(&self, other: &Self) -> bool {
+        (self.at, self.order) == (other.at, other.order)
+    }
+}
+
+impl Eq for Timed {}
+
+impl PartialOrd for Timed {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Timed {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}
+
+/// Where a host is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Life {
+    Unborn,
+    Here { is_connected: bool },
+    Gone,
+}
+
+#[derive(Debug)]
+pub(super) struct Host {
+    pub number: usize,
+    pub id: PeerId,
+    pub life: Life,
+    pub groups: Vec<Group>,
+    pub publications: Vec<StreamKey>,
+    pub links: BTreeMap<usize, Link>,
+    viewings: Vec<Viewing>,
+    queue: BinaryHeap<Reverse<Timed>>,
+    order: u64,
+    /// Links that have something to send, in turn.
+    turns: VecDeque<usize>,
+    uplink_free: Instant,
+    is_uplink_due: bool,
+    pub mail: Vec<Mail>,
+    pub rng: StdRng,
+}
+
+impl Host {
+    pub fn new(world: &World, number: usize) -> Self {
+        let seed = sha256(&[&world.seed.to_be_bytes(), &(number as u64).to_be_bytes()]);
+        Self {
+            number,
+            id: peer_id(world.seed, number),
+            life: Life::Unborn,
+            groups: Vec::new(),
+            publications: Vec::new(),
+            links: BTreeMap::new(),
+            viewings: Vec::new(),
+            queue: BinaryHeap::new(),
+            order: 0,
+            turns: VecDeque::new(),
+            uplink_free: world.start,
+            is_uplink_due: false,
+            mail: Vec::new(),
+            rng: StdRng::from_seed(seed),
+        }
+    }
+
+    /// Puts an event into the host's future.
+    pub fn schedule(&mut self, at: Instant, event: Event) {
+        self.order += 1;
+        self.queue.push(Reverse(Timed { at, order: self.order, event }));
+    }
+
+    /// When something happens next.
+    fn next(&self) -> Option<Instant> {
+        let queued = self.queue.peek().map(|Reverse(timed)| timed.at);
+        let timers = self.groups.iter().map(Group::poll_timeout);
+        timers.chain(queued).min()
+    }
+
+    /// Lives until `end`.
+    pub fn step(&mut self, world: &World, tally: &mut Tally, from: Instant, end: Instant) {
+        while let Some(at) = self.next().filter(|at| *at < end) {
+            let now = at.max(from);
+            while self.queue.peek().is_some_and(|Reverse(timed)| timed.at <= now) {
+                let Some(Reverse(timed)) = self.queue.pop() else { break };
+                self.handle(world, tally, now, timed.event);
+            }
+            for index in 0..self.groups.len() {
+                if self.groups[index].poll_timeout() <= now {
+                    self.groups[index].handle_timeout(now);
+                }
+            }
+            self.settle(world, tally, now);
+        }
+    }
+
+    fn handle(&mut self, world: &World, tally: &mut Tally, now: Instant, event: Event) {
+        if self.life == Life::Gone {
+            return;
+        }
+        match event {
+            Event::Come => self.come(world, now),
+            Event::Connected => self.on_connected(world, now),
+            Event::Hint { group, peer } => {
+                if let Some(group) = self.groups.get_mut(group) {
+                    group.hint(now, peer);
+                }
+            }
+            Event::Packet { from, letters } => self.on_packet(world, tally, now, from, letters),
+            Event::Hello { from } => self.on_hello(world, tally, now, from),
+            Event::Opened { with } => self.on_opened(world, now, with),
+            Event::Silent { with } => self.lose(world, now, with),
+            Event::Resend { to, letters } => self.resend(to, letters),
+            Event::Uplink => self.is_uplink_due = false,
+            Event::Publish(slot) => self.publish(world, tally, now, slot),
+            Event::Leave { politely } => self.leave(world, tally, now, politely),
+        }
+    }
+
+    fn come(&mut self, world: &World, now: Instant) {
+        let guest = world.crowd.guests[self.number];
+        if self.life == Life::Unborn {
+            self.life = Life::Here { is_connected: false };
+            let ends = guest.leaves.map_or(world.length, |leaving| leaving.at.min(world.length));
+            for (channel, spec) in world.specs.iter().enumerate() {
+                let seed = std::array::from_fn(|_| self.rng.random());
+                let mut group = Group::new(now, self.id, spec.clone(), None, seed);
+                if guest.role == Role::Caster {
+                    let key = group.publish(now, STREAM, StreamParameters::default());
+                    self.publications.push(key);
+                } else {
+                    group.subscribe(STREAM);
+                    self.viewings.push(Viewing::new(guest.joins, ends, world.cut_off(self.number)));
+                }
+                debug_assert_eq!(self.groups.len(), channel);
+                self.groups.push(group);
+            }
+            if guest.role == Role::Caster {
+                self.schedule(now, Event::Publish(world.film.first()));
+            }
+            if let Some(leaving) = guest.leaves {
+                self.schedule(
+                    world.start + leaving.at,
+                    Event::Leave { politely: leaving.politely },
+                );
+            }
+        }
+        // A session of two round trips, and `connect`.
+        let round_trip = world.crowd.server_delay(self.number) * 2;
+        let is_up = !world.is_server_gone(now) && !world.is_server_gone(now + round_trip * 3);
+        match is_up {
+            true => self.schedule(now + round_trip * 3, Event::Connected),
+            false => self.schedule(now + SERVER_RETRY, Event::Come),
+        }
+    }
+
+    fn on_connected(&mut self, world: &World, now: Instant) {
+        self.life = Life::Here { is_connected: true };
+        for group in 0..self.groups.len() {
+            self.ask_server(world, now, group);
+        }
+    }
+
+    /// Joins a group at the server, which names members then; again, if it was done before.
+    fn ask_server(&mut self, world: &World, now: Instant, group: usize) {
+        let at = now + world.crowd.server_delay(self.number);
+        if self.life == (Life::Here { is_connected: true }) && !world.is_server_gone(now) {
+            self.mail.push(Mail { at, from: self.number, to: Addressee::Join { group } });
+        }
+    }
+
+    /// The server is gone, or was: it is looked for until it is found.
+    pub fn lose_server(&mut self, now: Instant) {
+        if self.life == (Life::Here { is_connected: true }) {
+            self.life = Life::Here { is_connected: false };
+            self.schedule(now + SERVER_RETRY, Event::Come);
+        }
+    }
+
+    fn leave(&mut self, world: &World, tally: &mut Tally, now: Instant, politely: bool) {
+        self.life = Life::Gone;
+        self.sum_up(world, tally, world.elapsed(now));
+        for with in self.links.keys().copied().collect::<Vec<_>>() {
+            let way = world.crowd.delay(self.number, with);
+            // Who falls silent is missed after a while.
+            let at = match politely {
+                true => now + way,
+                false => now + world.patience(&mut self.rng),
+            };
+            let event = Event::Silent { with: self.number };
+            self.mail.push(Mail { at, from: self.number, to: Addressee::Host(with, event) });
+        }
+        let server = match politely {
+            true => now + world.crowd.server_delay(self.number),
+            false => now + world.patience(&mut self.rng),
+        };
+        self.mail.push(Mail { at: server, from: self.number, to: Addressee::Left });
+        self.groups.clear();
+        self.links.clear();
+        self.queue.clear();
+        self.turns.clear();
+    }
+
+    /// Adds what only the end shows.
+    pub fn sum_up(&mut self, world: &World, tally: &mut Tally, ends: Duration) {
+        let guest = world.crowd.guests[self.number];
+        for (index, group) in self.groups.iter().enumerate() {
+            if let Some(viewing) = self.viewings.get(index) {
+                let owed = viewing.owed_messages(|time| world.film.count_before(time));
+                viewing.end(tally, ends, owed);
+            }
+            for key in group.streams() {
+                let Some(stats) = group.stream_stats(&key) else { continue };
+                tally.duplicates += stats.duplicates;
+            }
+        }
+        if guest.role != Role::Caster {
+            tally.late_time += ends.saturating_sub(guest.joins + Duration::from_secs(60));
+        }
+    }
+
+    fn publish(&mut self, world: &World, tally: &mut Tally, now: Instant, slot: Slot) {
+        for (group, key) in self.groups.iter_mut().zip(&self.publications) {
+            let message = world.film.message(slot);
+            tally.source_published += message.payload.len() as u64;
+            let timestamp = slot.at.as_millis() as u32;
+            group.publish_message(now, key, message.kind, timestamp, &message.payload);
+        }
+        let next = world.film.after(slot);
+        self.schedule(world.start + next.at, Event::Publish(next));
+    }
+}

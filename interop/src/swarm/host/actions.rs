@@ -1,0 +1,158 @@
+//! What a host's groups want done, and what reaches them.
+
+use std::time::Instant;
+
+use netgroup::{Action, Channel, GroupEvent, Incoming, StreamEvent};
+
+use super::{Host, Life};
+use crate::swarm::{
+    crowd::{Role, host_of, peer_id},
+    figures::Tally,
+    film::published,
+    link::{Letter, Note},
+    world::World,
+};
+
+impl Host {
+    /// Does all that the groups want, and takes what they say.
+    pub(super) fn settle(&mut self, world: &World, tally: &mut Tally, now: Instant) {
+        for group in 0..self.groups.len() {
+            while let Some(action) = self.groups[group].poll_action() {
+                self.act(world, tally, now, group, action);
+            }
+            while let Some(event) = self.groups[group].poll_event() {
+                self.note(world, tally, now, group, event);
+            }
+        }
+        self.pump(world, tally, now);
+    }
+
+    fn act(
+        &mut self,
+        world: &World,
+        tally: &mut Tally,
+        now: Instant,
+        group: usize,
+        action: Action,
+    ) {
+        match action {
+            Action::Connect { peer, .. } => {
+                self.connect(world, tally, now, group, host_of(&peer));
+            }
+            Action::Disconnect { peer } => self.disconnect(world, now, group, host_of(&peer)),
+            Action::Send { peer, channel, message, deadline, .. } => {
+                let is_media = matches!(channel, Channel::Media(_));
+                let is_withheld =
+                    is_media && world.crowd.guests[self.number].role == Role::FreeRider;
+                let to = host_of(&peer);
+                if let Some(link) = self.links.get_mut(&to).filter(|_| !is_withheld) {
+                    let flow = link.flow(group, channel);
+                    let note = Note::Message { flow, kind: incoming(channel), bytes: message };
+                    self.post(to, Letter { group, place: None, deadline, note }, is_media);
+                }
+            }
+            Action::Reject { peer, flow } => self.reject(group, host_of(&peer), flow),
+        }
+    }
+
+    /// Flows are rejected by what they are for, which the far end knows by their number.
+    fn reject(&mut self, group: usize, to: usize, flow: u64) {
+        let note = Note::Rejected(flow);
+        self.post(to, Letter { group, place: None, deadline: None, note }, false);
+    }
+
+    fn note(
+        &mut self,
+        world: &World,
+        tally: &mut Tally,
+        now: Instant,
+        group: usize,
+        event: GroupEvent,
+    ) {
+        let GroupEvent::Stream { event: StreamEvent::Message(message), key } = event else {
+            return;
+        };
+        let is_real = world.casts(group, &key);
+        let (Some((at, is_key)), Some(viewing)) =
+            (published(&message.payload).filter(|_| is_real), self.viewings.get_mut(group))
+        else {
+            return;
+        };
+        viewing.on_message(tally, world.elapsed(now), at, is_key);
+    }
+
+    pub(super) fn on_packet(
+        &mut self,
+        world: &World,
+        tally: &mut Tally,
+        now: Instant,
+        from: usize,
+        letters: Vec<Letter>,
+    ) {
+        if self.life == Life::Unborn {
+            return;
+        }
+        for letter in letters {
+            let size = letter.size() as u64;
+            match letter.is_media() {
+                true => {
+                    (tally.media_bytes, tally.fragments) =
+                        (tally.media_bytes + size, tally.fragments + 1)
+                }
+                false => tally.control_bytes += size,
+            }
+            let Some(link) = self.links.get_mut(&from) else { return };
+            let mut ready = Vec::new();
+            link.sort(letter, |letter| ready.push(letter));
+            for letter in ready {
+                self.on_letter(world, now, from, letter);
+            }
+        }
+    }
+
+    fn on_letter(&mut self, world: &World, now: Instant, from: usize, letter: Letter) {
+        let (peer, group) = (peer_id(world.seed, from), letter.group);
+        if group >= self.groups.len() {
+            return;
+        }
+        match letter.note {
+            Note::Message { flow, kind, bytes } => {
+                if kind == Incoming::Control {
+                    self.enter(world, now, from, group, false);
+                }
+                let Some(link) = self.links.get_mut(&from) else { return };
+                if !link.known.contains(&(group, flow)) {
+                    link.known.push((group, flow));
+                    self.groups[group].handle_flow_opened(peer, flow, kind);
+                }
+                self.groups[group].handle_message(now, peer, flow, bytes);
+            }
+            Note::Rejected(flow) => {
+                let Some(link) = self.links.get(&from) else { return };
+                if let Some((_, channel)) = link.channel(flow).filter(|(of, _)| *of == group) {
+                    self.groups[group].handle_flow_rejected(now, peer, channel);
+                }
+            }
+            Note::Left => {
+                let Some(link) = self.links.get_mut(&from) else { return };
+                link.entered &= !(1 << group);
+                link.wanted_by &= !(1 << group);
+                link.forget_flows(group);
+                self.groups[group].handle_peer_closed(now, &peer);
+                if link.wanted_by == 0 {
+                    self.links.remove(&from);
+                    let way = world.crowd.delay(self.number, from);
+                    self.mail_host(now + way, from, super::Event::Silent { with: self.number });
+                }
+            }
+        }
+    }
+}
+
+fn incoming(channel: Channel) -> Incoming {
+    match channel {
+        Channel::Control => Incoming::Control,
+        Channel::MediaControl(_) => Incoming::MediaControl,
+        Channel::Media(key) => Incoming::Media(key),
+    }
+}

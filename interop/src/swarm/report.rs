@@ -1,0 +1,136 @@
+//! What a run shows: a line of progress, a table, and JSON.
+
+use std::{fmt::Write as _, io::IsTerminal, time::Duration};
+
+use serde::Serialize;
+
+use super::{
+    Scenario, Swarm,
+    figures::{Histogram, Tally},
+    world::World,
+};
+
+/// Milliseconds below which half, 95 and 99 of a hundred lie.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Quantiles {
+    /// Half.
+    pub p50: f64,
+    /// Most.
+    pub p95: f64,
+    /// Nearly all.
+    pub p99: f64,
+}
+
+impl Quantiles {
+    fn of(histogram: &Histogram) -> Self {
+        let at = |part| histogram.quantile(part);
+        Self { p50: at(0.5), p95: at(0.95), p99: at(0.99) }
+    }
+}
+
+/// What came of a run; `docs/groups.md` defines each figure.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Figures {
+    /// Viewers that came, all told.
+    pub peers: usize,
+    /// Part of the messages owed that were played within the window, 0 to 1.
+    pub continuity: f64,
+    /// From publishing to playing.
+    pub delay_ms: Quantiles,
+    /// From joining to the first key frame.
+    pub start_ms: Quantiles,
+    /// What the caster sent of the stream, to what it published.
+    pub source_ratio: f64,
+    /// Control messages and session startups, of all bytes received.
+    pub control_share: f64,
+    /// Fragments that were there already, of all received.
+    pub duplicate_share: f64,
+    /// Opened by a member after its first minute.
+    pub sessions_per_member_minute: f64,
+    /// The longest time that a viewer saw nothing though there was a way to it.
+    pub longest_gap_ms: f64,
+    /// Parts into which the group ever fell.
+    pub meshes: usize,
+}
+
+fn ratio(part: u64, of: u64) -> f64 {
+    if of == 0 { 0.0 } else { part as f64 / of as f64 }
+}
+
+impl Figures {
+    pub(super) fn new(peers: usize, meshes: usize, tally: &Tally, _world: &World) -> Self {
+        let minutes = tally.late_time.as_secs_f64() / 60.0;
+        Self {
+            peers,
+            continuity: ratio(tally.in_time, tally.owed),
+            delay_ms: Quantiles::of(&tally.delay),
+            start_ms: Quantiles::of(&tally.start),
+            source_ratio: ratio(tally.source_sent, tally.source_published),
+            control_share: ratio(tally.control_bytes, tally.control_bytes + tally.media_bytes),
+            duplicate_share: ratio(tally.duplicates, tally.fragments),
+            sessions_per_member_minute: if minutes > 0.0 {
+                tally.late_sessions as f64 / minutes
+            } else {
+                0.0
+            },
+            longest_gap_ms: tally.longest_gap.as_secs_f64() * 1000.0,
+            meshes,
+        }
+    }
+
+    /// For reading.
+    pub fn table(&self, scenario: &Scenario, took: Duration) -> String {
+        let mut out = String::new();
+        let mut row = |name: &str, value: String| {
+            let _ = writeln!(out, "{name:34} {value}");
+        };
+        let percent = |part: f64| format!("{:.2} %", part * 100.0);
+        let times = |times: &Quantiles| {
+            format!("{:.0} ms, {:.0} ms, {:.0} ms", times.p50, times.p95, times.p99)
+        };
+        if !scenario.about.is_empty() {
+            row("scenario", scenario.about.trim().to_owned());
+        }
+        row("viewers", self.peers.to_string());
+        row("time", format!("{:.0} s in {:.0} s", scenario.seconds, took.as_secs_f64()));
+        row("continuity", format!("{:.3} %", self.continuity * 100.0));
+        row("delay: median, 95th, 99th", times(&self.delay_ms));
+        row("start: median, 95th, 99th", times(&self.start_ms));
+        row("caster's upload", format!("{:.2} times the stream", self.source_ratio));
+        row("control, of bytes received", percent(self.control_share));
+        row("fragments received twice", percent(self.duplicate_share));
+        row("sessions a member and minute", format!("{:.2}", self.sessions_per_member_minute));
+        row("longest gap", format!("{:.1} s", self.longest_gap_ms / 1000.0));
+        row("meshes", self.meshes.to_string());
+        out
+    }
+}
+
+/// A line that is written over itself, if somebody looks.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    is_shown: bool,
+}
+
+impl Progress {
+    pub fn show(&mut self, swarm: &Swarm, took: Duration) {
+        let (here, connected) = swarm.members();
+        let line = format!(
+            "{:>5.0} s of virtual time in {:>4.0} s: {here} members, {connected} connected",
+            swarm.elapsed().as_secs_f64(),
+            took.as_secs_f64()
+        );
+        if std::io::stderr().is_terminal() {
+            eprint!("\r{line}\x1b[K");
+            self.is_shown = true;
+        } else if (swarm.elapsed().as_secs() + 1).is_multiple_of(10) {
+            eprintln!("{line}");
+        }
+    }
+
+    pub fn clear(&self) {
+        if self.is_shown {
+            eprint!("\r\x1b[K");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What all hosts share: time, places, the film, and what goes wrong when.
+
+use std::{
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+use netgroup::{Capabilities, GroupSpec, publisher_of, wire::StreamKey};
+use rand::RngExt;
+
+use super::{
+    crowd::{Crowd, peer_id},
+    film::Film,
+    scenario::{Outage, Scenario},
+};
+
+/// When a peer that fell silent is missed: keepalives after 5 s, patience of 8 s.
+const SHORTEST_PATIENCE: Duration = Duration::from_secs(8);
+const PATIENCE_SPREAD: f64 = 2.0;
+
+#[derive(Debug)]
+pub(super) struct World {
+    pub seed: u64,
+    pub start: Instant,
+    pub length: Duration,
+    pub crowd: Crowd,
+    pub film: Film,
+    pub loss: f64,
+    pub specs: Vec<GroupSpec>,
+    split: Option<Outage>,
+    server_gone: Option<Outage>,
+    keys: Vec<OnceLock<StreamKey>>,
+}
+
+impl World {
+    pub fn new(scenario: &Scenario, seed: u64) -> Self {
+        let name = |channel| format!("swarm-{channel}");
+        let spec = |channel| GroupSpec::new(&name(channel), Capabilities::CHANNEL, 1);
+        let specs: Result<Vec<_>, _> = (0..scenario.channels).map(spec).collect();
+        Self {
+            seed,
+            start: Instant::now(),
+            length: Duration::from_secs_f64(scenario.seconds),
+            crowd: Crowd::new(scenario, seed),
+            film: Film::new(scenario.film),
+            loss: scenario.network.loss,
+            specs: specs.expect("the names are short"),
+            split: scenario.split,
+            server_gone: scenario.server_gone,
+            keys: (0..scenario.channels).map(|_| OnceLock::new()).collect(),
+        }
+    }
+
+    pub fn elapsed(&self, now: Instant) -> Duration {
+        now - self.start
+    }
+
+    pub fn is_server_gone(&self, now: Instant) -> bool {
+        self.server_gone.is_some_and(|outage| outage.covers(self.elapsed(now)))
+    }
+
+    /// Whether the network is cut in two.
+    pub fn is_split_at(&self, now: Instant) -> bool {
+        self.split.is_some_and(|outage| outage.covers(self.elapsed(now)))
+    }
+
+    /// Whether the network between two hosts is cut.
+    pub fn is_split(&self, now: Instant, a: usize, b: usize) -> bool {
+        let sides = [a, b].map(|host| self.crowd.guests[host].is_left);
+        sides[0] != sides[1] && self.split.is_some_and(|outage| outage.covers(self.elapsed(now)))
+    }
+
+    /// From when to when there is no way from the caster to this host.
+    pub fn cut_off(&self, host: usize) -> Option<Outage> {
+        self.split.filter(|_| !self.crowd.guests[host].is_left)
+    }
+
+    /// Whether this is the publication of the group's caster.
+    pub fn casts(&self, group: usize, key: &StreamKey) -> bool {
+        match self.keys[group].get() {
+            Some(real) => real == key,
+            None => publisher_of(key, &peer_id(self.seed, 0)) && self.keys[group].set(*key).is_ok(),
+        }
+    }
+
+    /// After how long somebody who fell silent is missed.
+    pub fn patience(&self, rng: &mut impl rand::Rng) -> Duration {
+        SHORTEST_PATIENCE + Duration::from_secs_f64(rng.random::<f64>() * PATIENCE_SPREAD)
+    }
+}
