@@ -167,7 +167,7 @@ fn report(link: &Link) {
         "cast {:.1} MB; sent {:.1} MB to the swarm ({ratio:.2} times the stream); {}, {}",
         stats.stream.bytes_published as f64 / 1e6,
         stats.stream.bytes_sent as f64 / 1e6,
-        count(stats.group.estimated_members, "member"),
+        count(stats.group.members, "member"),
         count(stats.group.neighbours as u64, "neighbour"),
     ));
 }

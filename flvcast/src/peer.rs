@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use netgroup::{
-    Delivery, GroupEvent, GroupSpec, GroupStats, Node, NodeEvent, StreamStats,
+    Delivery, Group, GroupEvent, GroupHandle, GroupSpec, GroupStats, Node, NodeEvent, StreamStats,
     wire::{StreamKey, StreamParameters},
 };
 use rand::Rng;
@@ -132,7 +132,9 @@ impl Peer {
         );
         let stats = Arc::new(Mutex::new(PeerStats::default()));
         let app = PeerApp {
-            node: Node::new(now, id, config.server, servers.clone(), config.group, group_seed),
+            node: Node::new(now, id, config.server, servers.clone(), group_seed),
+            spec: config.group,
+            group: None,
             stream: config.stream,
             publishes: config.publishes,
             publication: None,
@@ -196,6 +198,8 @@ impl Peer {
 
 struct PeerApp {
     node: Node,
+    spec: GroupSpec,
+    group: Option<GroupHandle>,
     stream: String,
     publishes: bool,
     publication: Option<StreamKey>,
@@ -207,13 +211,21 @@ struct PeerApp {
 
 impl PeerApp {
     fn begin(&mut self, now: Instant, endpoint: &mut Endpoint) {
-        if self.publishes {
-            let parameters = StreamParameters::default();
-            self.publication = Some(self.node.group().publish(now, &self.stream, parameters));
-        } else {
-            self.node.group().subscribe(&self.stream);
+        self.group = self.node.join(now, endpoint, self.spec.clone());
+        let (name, publishes) = (self.stream.clone(), self.publishes);
+        if let Some(group) = self.group() {
+            if publishes {
+                let key = group.publish(now, &name, StreamParameters::default());
+                self.publication = Some(key);
+            } else {
+                group.subscribe(&name);
+            }
         }
         self.node.start(now, endpoint);
+    }
+
+    fn group(&mut self) -> Option<&mut Group> {
+        self.node.group(self.group?)
     }
 
     fn drain(&mut self, now: Instant) {
@@ -224,7 +236,7 @@ impl PeerApp {
                 NodeEvent::NoAnswer => (self.on_event)(PeerEvent::NoAnswer),
                 NodeEvent::OtherServer(peer) => (self.on_event)(PeerEvent::OtherServer(peer)),
                 NodeEvent::ServerLost => (self.on_event)(PeerEvent::ServerLost),
-                NodeEvent::Group(event) => self.on_group(now, event),
+                NodeEvent::Group { event, .. } => self.on_group(now, event),
             }
         }
     }
@@ -233,6 +245,9 @@ impl PeerApp {
         match event {
             GroupEvent::NeighborConnected(peer) => log::info!("neighbour {peer} connected"),
             GroupEvent::NeighborDisconnected(peer) => log::info!("neighbour {peer} is gone"),
+            GroupEvent::NeighborBanned { peer, of } => {
+                log::warn!("neighbour {peer} is dropped: {of}")
+            }
             GroupEvent::StreamFound { .. } => (self.on_event)(PeerEvent::Found),
             GroupEvent::StreamContested { .. } => (self.on_event)(PeerEvent::Contested),
             GroupEvent::Stream { key, event } => {
@@ -258,12 +273,14 @@ impl PeerApp {
     fn update_stats(&mut self, now: Instant, endpoint: &Endpoint) {
         self.stats_at = now + STATS_PERIOD;
         let key = self.publication.or(self.choice.playing());
-        let group = self.node.group();
+        let udp_sent = endpoint.stats().bytes_sent;
+        let casters = self.choice.casters(now);
+        let Some(group) = self.group() else { return };
         let stats = PeerStats {
             group: group.stats(),
             stream: key.and_then(|key| group.stream_stats(&key)).unwrap_or_default(),
-            udp_sent: endpoint.stats().bytes_sent,
-            casters: self.choice.casters(now),
+            udp_sent,
+            casters,
         };
         if let Ok(mut shared) = self.stats.lock() {
             *shared = stats;
@@ -280,13 +297,13 @@ impl App for PeerApp {
     }
 
     fn on_command(&mut self, now: Instant, endpoint: &mut Endpoint, command: Command) {
-        let Some(key) = self.publication else { return };
+        let (Some(key), Some(group)) = (self.publication, self.group()) else { return };
         match command {
             Command::Publish(tag) => {
                 let (kind, payload) = to_message(&tag);
-                self.node.group().publish_message(now, &key, kind, tag.timestamp, &payload);
+                group.publish_message(now, &key, kind, tag.timestamp, &payload);
             }
-            Command::Finish => self.node.group().unpublish(&key),
+            Command::Finish => group.unpublish(now, &key),
         }
         self.node.flush(now, endpoint);
         self.drain(now);

@@ -219,7 +219,7 @@ impl Show {
             return;
         }
         if !self.has_found {
-            let members = count(stats.group.estimated_members, "member");
+            let members = count(stats.group.members, "member");
             say(format_args!("waiting: nobody casts '{}' yet ({members})", self.channel));
             return;
         }
@@ -228,7 +228,7 @@ impl Show {
             stats.stream.bytes_from_source as f64 / 1e6,
             stats.stream.bytes_from_peers as f64 / 1e6,
             stats.stream.bytes_sent as f64 / 1e6,
-            count(stats.group.estimated_members, "member"),
+            count(stats.group.members, "member"),
             count(stats.group.neighbours as u64, "neighbour"),
             stats.stream.fragments_lost,
         ));
@@ -239,7 +239,7 @@ impl Show {
 pub(crate) fn figures_of(name: &str, stats: PeerStats, delay_ms: Option<u64>) -> ViewerFigures {
     ViewerFigures {
         name: name.to_owned(),
-        members: stats.group.estimated_members,
+        members: stats.group.members,
         neighbours: stats.group.neighbours,
         bytes_from_source: stats.stream.bytes_from_source,
         bytes_from_peers: stats.stream.bytes_from_peers,

@@ -7,6 +7,7 @@ mod crowd;
 mod figures;
 mod film;
 mod host;
+mod lies;
 mod link;
 mod report;
 mod scenario;
@@ -23,7 +24,7 @@ use netgroup::Group;
 pub use report::Figures;
 pub use scenario::{Fidelity, Scenario};
 
-use crowd::host_of;
+use crowd::{Role, host_of};
 use figures::Tally;
 use host::{Addressee, Event, Host, Life, Mail};
 use server::Server;
@@ -174,7 +175,9 @@ impl Swarm {
             let mut parts = Parts::new(self.hosts.len());
             let is_settled = |host: &&Host| {
                 let guest = self.world.crowd.guests[host.number];
-                matches!(host.life, Life::Here { .. }) && guest.joins + SETTLING < self.elapsed()
+                let is_honest = !matches!(guest.role, Role::Liar(_));
+                let is_here = matches!(host.life, Life::Here { .. });
+                is_here && is_honest && guest.joins + SETTLING < self.elapsed()
             };
             for host in self.hosts.iter().filter(is_settled) {
                 for peer in host.groups.get(group).into_iter().flat_map(Group::members) {

@@ -7,12 +7,13 @@
 mod media;
 mod membership;
 mod neighbour;
+mod reports;
 mod topology;
 
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -22,10 +23,13 @@ use rtmfp::{crypto::PeerId, wire::Address};
 use crate::{
     GroupSpec,
     heard::HeardList,
-    multicast::{Stream, StreamEvent, StreamStats},
+    multicast::{Misconduct, StreamEvent, StreamStats},
     wire::StreamKey,
 };
+use media::Brought;
+pub use membership::Parting;
 use neighbour::Neighbour;
+use topology::Topology;
 
 /// A flow that we send to a neighbour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,6 +53,21 @@ pub enum Incoming {
     Media(StreamKey),
 }
 
+/// A message to a neighbour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// To whom.
+    pub peer: PeerId,
+    /// On which flow.
+    pub channel: Channel,
+    /// The neighbour's flow that a new flow answers.
+    pub association: Option<u64>,
+    /// The message.
+    pub bytes: Bytes,
+    /// When it has lost its worth; reliable without.
+    pub deadline: Option<Instant>,
+}
+
 /// What the group wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
@@ -66,18 +85,9 @@ pub enum Action {
         peer: PeerId,
     },
     /// Send a message, opening its flow if need be.
-    Send {
-        /// To whom.
-        peer: PeerId,
-        /// On which flow.
-        channel: Channel,
-        /// The neighbour's flow that a new flow answers.
-        association: Option<u64>,
-        /// The message.
-        message: Bytes,
-        /// When it has lost its worth; reliable without.
-        deadline: Option<Instant>,
-    },
+    Send(Outgoing),
+    /// Join at the server once more: it names members to who joins.
+    AskServer,
     /// Refuse a flow of a neighbour.
     Reject {
         /// Whose.
@@ -94,6 +104,13 @@ pub enum GroupEvent {
     NeighborConnected(PeerId),
     /// A neighbour is gone.
     NeighborDisconnected(PeerId),
+    /// A neighbour was dropped for what it did, and is not let in for a while.
+    NeighborBanned {
+        /// Who.
+        peer: PeerId,
+        /// What it did, too often.
+        of: Misconduct,
+    },
     /// A stream that we subscribed to by name was found.
     StreamFound {
         /// Which publication.
@@ -131,14 +148,20 @@ pub struct PeerSession {
 /// Counters of a group.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct GroupStats {
-    /// Likely members, ourselves included.
-    pub estimated_members: u64,
+    /// Members, ourselves included; never fewer than neighbours and ourselves.
+    pub members: u64,
+    /// The group is too large to be counted, so the number is a likely one.
+    pub is_estimate: bool,
     /// Neighbours that proved membership.
     pub neighbours: usize,
     /// Joins with a wrong group, receiver or proof.
     pub joins_refused: u64,
     /// Messages that made no sense.
     pub malformed: u64,
+    /// What neighbours did that no honest one does.
+    pub misconduct: u64,
+    /// Neighbours dropped for that.
+    pub neighbours_banned: u64,
 }
 
 /// A member of one group.
@@ -153,21 +176,18 @@ pub struct Group {
     neighbours: BTreeMap<PeerId, Neighbour>,
     connecting: BTreeMap<PeerId, Instant>,
     heard: HeardList,
-    streams: BTreeMap<StreamKey, Stream>,
+    streams: BTreeMap<StreamKey, Brought>,
     subscriptions: Vec<String>,
     /// Publications of others under names that we publish, as they were told of.
     contested: VecDeque<StreamKey>,
+    /// Until when who did wrong is not let in.
+    banned: BTreeMap<PeerId, Instant>,
+    topology: Topology,
+    next_report: Instant,
     actions: VecDeque<Action>,
     events: VecDeque<GroupEvent>,
-    timers: Timers,
     rng: StdRng,
     stats: GroupStats,
-}
-
-#[derive(Debug)]
-struct Timers {
-    topology: Instant,
-    report: Instant,
 }
 
 impl Group {
@@ -190,12 +210,11 @@ impl Group {
             streams: BTreeMap::new(),
             subscriptions: Vec::new(),
             contested: VecDeque::new(),
+            banned: BTreeMap::new(),
+            topology: Topology::new(now),
+            next_report: now + reports::REPORT_PERIOD,
             actions: VecDeque::new(),
             events: VecDeque::new(),
-            timers: Timers {
-                topology: now + topology::PERIOD,
-                report: now + membership::REPORT_PERIOD,
-            },
             rng: StdRng::from_seed(seed),
             stats: GroupStats::default(),
         }
@@ -209,7 +228,9 @@ impl Group {
     /// Counters so far.
     pub fn stats(&self) -> GroupStats {
         let neighbours = self.neighbours.values().filter(|neighbour| neighbour.is_member()).count();
-        GroupStats { estimated_members: self.heard.estimate(), neighbours, ..self.stats }
+        let size = self.heard.size();
+        let members = size.members.max(neighbours as u64 + 1);
+        GroupStats { members, is_estimate: size.is_estimate, neighbours, ..self.stats }
     }
 
     /// The streams known.
@@ -217,9 +238,19 @@ impl Group {
         self.streams.keys().copied()
     }
 
+    /// Whether there is a stream, ours or somebody else's.
+    pub fn has_streams(&self) -> bool {
+        !self.streams.is_empty()
+    }
+
+    /// Who pushes how many of a stream's eight residues to us.
+    pub fn pushers(&self, key: &StreamKey) -> impl Iterator<Item = (PeerId, u32)> + '_ {
+        self.streams.get(key).into_iter().flat_map(|stream| stream.pushers())
+    }
+
     /// Counters of a stream.
     pub fn stream_stats(&self, key: &StreamKey) -> Option<StreamStats> {
-        self.streams.get(key).map(Stream::stats)
+        self.streams.get(key).map(|stream| stream.stats())
     }
 
     /// Neighbours that proved membership.
@@ -239,22 +270,20 @@ impl Group {
 
     /// When [`Group::handle_timeout`] is wanted.
     pub fn poll_timeout(&self) -> Instant {
-        let streams = self.streams.values().map(Stream::next_timeout);
-        streams
-            .chain([self.timers.topology, self.timers.report])
-            .min()
-            .unwrap_or(self.timers.topology)
+        let streams = self.streams.values().map(|stream| stream.next_timeout());
+        let own = [self.topology.next_look, self.topology.ask_at, self.next_report];
+        streams.chain(own).min().unwrap_or(self.next_report)
     }
 
     /// Lets time pass.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.tick_streams(now);
-        if self.timers.topology <= now {
-            self.timers.topology = now + topology::PERIOD;
+        self.ask_server(now);
+        if self.topology.next_look <= now {
             self.update_topology(now);
         }
-        if self.timers.report <= now {
-            self.timers.report = now + membership::REPORT_PERIOD;
+        if self.next_report <= now {
+            self.next_report = now + reports::REPORT_PERIOD;
             self.report_to_somebody(now);
         }
     }
@@ -272,16 +301,8 @@ impl Group {
     ) {
         let Some(neighbour) = self.neighbours.get(&peer) else { return };
         let association = neighbour.association_of(&channel);
-        self.actions.push_back(Action::Send { peer, channel, association, message, deadline });
-    }
-
-    fn disconnect(&mut self, now: Instant, peer: PeerId) {
-        self.actions.push_back(Action::Disconnect { peer });
-        self.handle_peer_closed(now, &peer);
-    }
-
-    /// Something changed that may change whom we want: look soon.
-    fn topology_soon(&mut self, now: Instant) {
-        self.timers.topology = self.timers.topology.min(now + Duration::from_millis(50));
+        let bytes = message;
+        let outgoing = Outgoing { peer, channel, association, bytes, deadline };
+        self.actions.push_back(Action::Send(outgoing));
     }
 }

@@ -1,34 +1,43 @@
-//! A group over a real endpoint: server connection, sessions and flows. Still without I/O.
+//! Groups over a real endpoint: one connection to a server and one session with each peer carry
+//! any number of them, as a NetConnection carries many NetGroups. Still without I/O.
+
+mod membership;
+mod peers;
+mod server_link;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rtmfp::{
-    Connection, ConnectionEvent, Endpoint, Event, FlowEvent, FlowOptions, OpenError, ReceiveOrder,
-    ServerUrl, SessionId,
+    CloseReason, Endpoint, Event, FlowEvent, FlowOptions, OpenError, ReceiveOrder, ServerUrl,
+    SessionId,
     crypto::{Discriminator, PeerId},
     wire::{Address, Origin},
 };
 
 use crate::{
-    Action, Channel, Group, GroupEvent, GroupSpec, Incoming, PeerSession,
-    wire::{ServerJoin, ServerMember, StreamKey, signature},
+    Action, Channel, Group, GroupEvent, GroupSpec, Incoming, Outgoing, Parting, PeerSession,
+    wire::{ServerMember, signature},
 };
+use membership::Membership;
+use peers::{Bound, Kind, PeerLink, named_group, stranger_to_drop};
+use server_link::{LinkEvent, ServerLink};
 
-/// A server that has not accepted us by then is not there now.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Its silence is spoken of by then, and whoever is there in place of a pinned one asked for its name.
-const COMPLAIN: Duration = Duration::from_secs(4);
-/// It is tried again after this, for ever; neighbours stay.
-const RECONNECT: Duration = Duration::from_secs(5);
-/// A neighbour that takes our fragments more slowly than this much is sent no more for now.
-const MAX_UNSENT_MEDIA: usize = 8 << 20;
-/// How often round trip times are read off the sessions.
+/// How often it is read off the sessions how long they take and what waits in them: while
+/// something streams, and else.
+const MEASURE_STREAMS: Duration = Duration::from_millis(100);
 const MEASURE: Duration = Duration::from_secs(2);
+/// Groups that one node may be in.
+const MAX_GROUPS: usize = 64;
+
+/// One of a node's groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupHandle(u32);
 
 /// What a node tells its application.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,101 +52,116 @@ pub enum NodeEvent {
     OtherServer(PeerId),
     /// The server is gone; it is tried again.
     ServerLost,
-    /// Something happened in the group.
-    Group(GroupEvent),
+    /// Something happened in a group.
+    Group {
+        /// Which.
+        group: GroupHandle,
+        /// What.
+        event: GroupEvent,
+    },
 }
 
-/// Counters of a node.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct NodeStats {
-    /// Fragments not sent because a neighbour was too slow.
-    pub fragments_withheld: u64,
-}
-
-#[derive(Debug)]
-struct Link {
-    peer: PeerId,
-    /// Our flows by what they are for.
-    channels: BTreeMap<Channel, u64>,
-}
-
-/// A member of a group with its server connection.
+/// A peer with its server connection, in any number of groups.
 #[derive(Debug)]
 pub struct Node {
-    url: ServerUrl,
-    servers: Vec<SocketAddr>,
-    local: Vec<SocketAddr>,
-    connection: Connection,
-    /// The server's flow that names members.
-    server_channel: Option<u64>,
-    was_connected: bool,
-    /// Asks whoever is there for its name, when the server that was pinned does not answer.
-    probe: Option<SessionId>,
-    connect_by: Option<Instant>,
-    /// Until it was spoken of.
-    complain_at: Option<Instant>,
-    reconnect_at: Option<Instant>,
-    measure_at: Instant,
-    group: Group,
-    links: BTreeMap<SessionId, Link>,
+    own: PeerId,
+    server: ServerLink,
+    /// The server's flows that name members.
+    server_channels: BTreeMap<u64, GroupHandle>,
+    memberships: BTreeMap<GroupHandle, Membership>,
+    next_handle: u32,
+    links: BTreeMap<SessionId, PeerLink>,
     opening: BTreeMap<SessionId, PeerId>,
+    /// Which groups want a session that is not open yet.
+    wishes: BTreeMap<PeerId, BTreeSet<GroupHandle>>,
+    measure_at: Instant,
     events: VecDeque<NodeEvent>,
-    stats: NodeStats,
+    rng: StdRng,
 }
 
 impl Node {
-    /// A node that has not begun to connect. `servers` are the URL's addresses.
+    /// A node that has not begun to connect, in no group. `servers` are the URL's addresses.
     pub fn new(
         now: Instant,
         own: PeerId,
         url: ServerUrl,
         servers: Vec<SocketAddr>,
-        spec: GroupSpec,
         seed: [u8; 32],
     ) -> Self {
-        let host = servers.first().map(|server| Address::new(*server, Origin::Relay));
-        let connection = Connection::new(url.clone(), servers.clone(), Vec::new());
         Self {
-            url,
-            servers,
-            local: Vec::new(),
-            connection,
-            server_channel: None,
-            was_connected: false,
-            probe: None,
-            connect_by: None,
-            complain_at: None,
-            reconnect_at: None,
-            measure_at: now + MEASURE,
-            group: Group::new(now, own, spec, host, seed),
+            own,
+            server: ServerLink::new(url, servers),
+            server_channels: BTreeMap::new(),
+            memberships: BTreeMap::new(),
+            next_handle: 0,
             links: BTreeMap::new(),
             opening: BTreeMap::new(),
+            wishes: BTreeMap::new(),
+            measure_at: now + MEASURE,
             events: VecDeque::new(),
-            stats: NodeStats::default(),
+            rng: StdRng::from_seed(seed),
         }
     }
 
     /// Our interface addresses, for peers on our own network; before [`Node::start`].
     pub fn set_local_addresses(&mut self, local: Vec<SocketAddr>) {
-        self.connection = Connection::new(self.url.clone(), self.servers.clone(), local.clone());
-        self.local = local;
+        self.server.set_local_addresses(local);
     }
 
     /// Begins to connect to the server.
     pub fn start(&mut self, now: Instant, endpoint: &mut Endpoint) {
-        self.connect_by = Some(now + CONNECT_TIMEOUT);
-        self.complain_at = Some(now + COMPLAIN);
-        self.connection.open(now, endpoint);
+        self.server.start(now, endpoint);
     }
 
-    /// The group, to publish and subscribe; call [`Node::flush`] afterwards.
-    pub fn group(&mut self) -> &mut Group {
-        &mut self.group
+    /// Joins a group, now or when the server accepts us. Nothing if there are too many, or if we
+    /// are in it.
+    pub fn join(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        spec: GroupSpec,
+    ) -> Option<GroupHandle> {
+        let is_known = self.by_id(&spec.group_id()).is_some();
+        if is_known || self.memberships.len() >= MAX_GROUPS {
+            return None;
+        }
+        let host = self.server.servers.first();
+        let host = host.map(|server| Address::new(*server, Origin::Relay));
+        let seed = std::array::from_fn(|_| self.rng.random());
+        let handle = GroupHandle(self.next_handle);
+        self.next_handle += 1;
+        let mut membership = Membership::new(Group::new(now, self.own, spec, host, seed));
+        if self.server.is_connected() {
+            membership.join(now, endpoint, &self.server.connection);
+        }
+        self.memberships.insert(handle, membership);
+        Some(handle)
     }
 
-    /// Counters so far.
-    pub fn stats(&self) -> NodeStats {
-        self.stats
+    /// Leaves a group: neighbours and server are told, and sessions that no other group wants are
+    /// closed.
+    pub fn leave(&mut self, now: Instant, endpoint: &mut Endpoint, group: GroupHandle) {
+        let Some(mut membership) = self.memberships.remove(&group) else { return };
+        membership.leave(now, endpoint, &self.server.connection);
+        self.server_channels.retain(|_, of| *of != group);
+        let sessions = self.links.iter().filter(|(_, link)| link.groups().contains(&group));
+        for session in sessions.map(|(session, _)| *session).collect::<Vec<_>>() {
+            self.leave_session(now, endpoint, session, group);
+        }
+        let wanted: Vec<PeerId> = self.wishes.keys().copied().collect();
+        for peer in wanted {
+            self.withdraw_wish(endpoint, peer, group);
+        }
+    }
+
+    /// A group that we are in, to publish and subscribe; call [`Node::flush`] afterwards.
+    pub fn group(&mut self, group: GroupHandle) -> Option<&mut Group> {
+        self.memberships.get_mut(&group).map(|membership| &mut membership.group)
+    }
+
+    /// Sessions with peers.
+    pub fn session_count(&self) -> usize {
+        self.links.len()
     }
 
     /// What happened, in order.
@@ -147,91 +171,72 @@ impl Node {
 
     /// When [`Node::handle_timeout`] is wanted.
     pub fn poll_timeout(&self) -> Instant {
-        let connection = self.connection.poll_timeout();
-        let timers = [self.connect_by, self.complain_at, self.reconnect_at, connection];
-        let own = timers.into_iter().chain([Some(self.group.poll_timeout())]);
-        own.flatten().min().unwrap_or(self.measure_at).min(self.measure_at)
+        let groups = self.memberships.values().map(Membership::poll_timeout);
+        groups
+            .chain(self.server.poll_timeout())
+            .chain([self.measure_at])
+            .min()
+            .unwrap_or(self.measure_at)
     }
 
     /// Lets time pass.
     pub fn handle_timeout(&mut self, now: Instant, endpoint: &mut Endpoint) {
-        if self.connect_by.is_some_and(|at| at <= now) {
-            self.connect_by = None;
-            self.reconnect_at = Some(now + RECONNECT);
-        }
-        if self.complain_at.is_some_and(|at| at <= now) {
-            self.complain_at = None;
-            self.complain(now, endpoint);
-        }
-        if let Some(event) = self.connection.handle_timeout(now, endpoint) {
-            self.on_connection(now, endpoint, event);
-        }
-        if self.reconnect_at.is_some_and(|at| at <= now) {
-            self.reconnect_at = None;
-            self.connection.cancel(now, endpoint);
-            self.connection =
-                Connection::new(self.url.clone(), self.servers.clone(), self.local.clone());
-            self.connect_by = Some(now + CONNECT_TIMEOUT);
-            if !self.connection.open(now, endpoint) {
-                self.reconnect_at = Some(now + RECONNECT);
-            }
+        for event in self.server.handle_timeout(now, endpoint) {
+            self.on_link(now, endpoint, event);
         }
         if self.measure_at <= now {
-            self.measure_at = now + MEASURE;
-            self.measure(endpoint);
+            self.measure(now, endpoint);
         }
-        self.group.handle_timeout(now);
+        for membership in self.memberships.values_mut() {
+            if membership.poll_timeout() <= now {
+                membership.handle_timeout(now, endpoint, &self.server.connection);
+            }
+        }
         self.flush(now, endpoint);
     }
 
-    /// Whoever is there instead of a server that was pinned has its say first.
-    fn complain(&mut self, now: Instant, endpoint: &mut Endpoint) {
-        if self.connection.is_pinned() && self.probe.is_none() {
-            let anybody = Discriminator::AncillaryData(self.url.to_string().into_bytes());
-            self.probe = endpoint.open(now, anybody, &self.servers).ok();
-            self.complain_at = Some(now + COMPLAIN);
-        } else {
-            self.events.push_back(NodeEvent::NoAnswer);
+    /// Tells groups what is known of the ways to their neighbours, and ends sessions that nobody
+    /// has anything to do with.
+    fn measure(&mut self, now: Instant, endpoint: &mut Endpoint) {
+        self.measure_at = now + if self.has_streams() { MEASURE_STREAMS } else { MEASURE };
+        let mut overdue = Vec::new();
+        for (session, link) in &self.links {
+            if link.is_overdue(now) {
+                overdue.push(*session);
+            }
+            let Some(mut view) = endpoint.session(*session) else { continue };
+            let rtt = view.rtt();
+            for handle in link.groups() {
+                let backlog = link.media_flows(*handle).map(|flow| view.waiting_on(flow)).sum();
+                if let Some(membership) = self.memberships.get_mut(handle) {
+                    membership.group.set_way(&link.peer, rtt, backlog);
+                }
+            }
+        }
+        for session in overdue {
+            self.close_session(now, endpoint, session);
         }
     }
 
-    fn measure(&mut self, endpoint: &mut Endpoint) {
-        for (session, link) in &self.links {
-            if let Some(rtt) = endpoint.session(*session).and_then(|mut view| view.rtt()) {
-                self.group.set_rtt(&link.peer, rtt);
-            }
+    fn close_session(&mut self, now: Instant, endpoint: &mut Endpoint, session: SessionId) {
+        self.links.remove(&session);
+        if let Some(view) = endpoint.session(session) {
+            view.close(now);
         }
     }
 
     /// Takes in an event of the endpoint.
     pub fn on_event(&mut self, now: Instant, endpoint: &mut Endpoint, event: Event) {
-        if let Some(event) = self.connection.on_event(now, endpoint, &event) {
-            self.on_connection(now, endpoint, event);
+        if let Some(event) = self.server.on_event(now, endpoint, &event) {
+            self.on_link(now, endpoint, event);
         }
         match event {
-            Event::SessionOpened { session, peer, .. } if self.probe == Some(session) => {
-                self.probe = None;
-                if let Some(view) = endpoint.session(session) {
-                    view.close(now);
-                }
-                self.events.push_back(NodeEvent::OtherServer(peer));
-            }
             Event::SessionOpened { session, peer, is_responder } => {
                 self.on_session(now, endpoint, session, peer, is_responder);
             }
-            Event::OpenFailed { session, .. } => {
-                if let Some(peer) = self.opening.remove(&session)
-                    && endpoint.session_with(&peer).is_none()
-                {
-                    self.group.handle_connect_failed(now, &peer);
-                }
-            }
-            Event::SessionClosed { session, .. } => {
-                if let Some(link) = self.links.remove(&session) {
-                    self.group.handle_peer_closed(now, &link.peer);
-                }
-            }
-            Event::Flow { session, event } if self.connection.is_with(session) => {
+            Event::OpenFailed { session, .. } => self.on_open_failed(now, endpoint, session),
+            Event::SessionClosed { session, reason } => self.on_closed(now, session, reason),
+            Event::Flow { session, event } if self.server.connection.is_with(session) => {
                 self.on_server_flow(now, endpoint, session, event);
             }
             Event::Flow { session, event } => self.on_peer_flow(now, endpoint, session, event),
@@ -240,40 +245,23 @@ impl Node {
         self.flush(now, endpoint);
     }
 
-    fn on_connection(&mut self, now: Instant, endpoint: &mut Endpoint, event: ConnectionEvent) {
-        match event {
-            ConnectionEvent::Connected => {
-                (self.connect_by, self.complain_at, self.reconnect_at) = (None, None, None);
-                self.was_connected = true;
-                self.join_group(now, endpoint);
-                self.events.push_back(NodeEvent::Connected);
+    fn on_link(&mut self, now: Instant, endpoint: &mut Endpoint, event: LinkEvent) {
+        self.events.push_back(match event {
+            LinkEvent::Connected => {
+                for membership in self.memberships.values_mut() {
+                    membership.join(now, endpoint, &self.server.connection);
+                }
+                NodeEvent::Connected
             }
-            ConnectionEvent::Rejected(why) if !self.was_connected => {
-                (self.connect_by, self.complain_at, self.reconnect_at) = (None, None, None);
-                self.events.push_back(NodeEvent::Refused(why));
+            LinkEvent::Lost => {
+                self.server_channels.clear();
+                self.memberships.values_mut().for_each(Membership::on_server_lost);
+                NodeEvent::ServerLost
             }
-            ConnectionEvent::Rejected(_) | ConnectionEvent::Unreachable => {
-                self.reconnect_at = Some(now + RECONNECT);
-            }
-            ConnectionEvent::Command(_) => {}
-            ConnectionEvent::Closed(_) => {
-                self.server_channel = None;
-                self.reconnect_at = Some(now + RECONNECT);
-                self.events.push_back(NodeEvent::ServerLost);
-            }
-        }
-    }
-
-    fn join_group(&mut self, now: Instant, endpoint: &mut Endpoint) {
-        let (Some(session), association) =
-            (self.connection.session(), self.connection.server_control())
-        else {
-            return;
-        };
-        let Some(mut view) = endpoint.session(session) else { return };
-        let join = ServerJoin(self.group.spec().group_id()).encode();
-        let flow = view.open_flow(signature::SERVER_CHANNEL, association, FlowOptions::CONTROL);
-        let _ = view.send(now, flow, join.into(), None);
+            LinkEvent::Refused(why) => NodeEvent::Refused(why),
+            LinkEvent::NoAnswer => NodeEvent::NoAnswer,
+            LinkEvent::OtherServer(peer) => NodeEvent::OtherServer(peer),
+        });
     }
 
     fn on_server_flow(
@@ -284,18 +272,30 @@ impl Node {
         event: FlowEvent,
     ) {
         match event {
-            FlowEvent::Opened { flow, metadata, .. } if metadata == signature::SERVER_CHANNEL => {
-                self.server_channel = Some(flow);
+            FlowEvent::Opened { flow, metadata, association }
+                if metadata == signature::SERVER_CHANNEL =>
+            {
+                let answers = |membership: &Membership| membership.is_answered_by(association);
+                let found = self.memberships.iter().find(|(_, membership)| answers(membership));
+                if let Some((handle, _)) = found {
+                    self.server_channels.insert(flow, *handle);
+                }
             }
-            FlowEvent::Opened { flow, .. } if !self.connection.is_control(flow) => {
+            FlowEvent::Opened { flow, .. } if !self.server.connection.is_control(flow) => {
                 if let Some(mut view) = endpoint.session(session) {
                     view.reject_flow(now, flow, 0);
                 }
             }
-            FlowEvent::Message { flow, data } if Some(flow) == self.server_channel => {
-                if let Some(ServerMember(peer)) = ServerMember::decode(&data) {
-                    self.group.hint(now, peer);
+            FlowEvent::Message { flow, data } => {
+                if let Some(handle) = self.server_channels.get(&flow)
+                    && let Some(ServerMember(peer)) = ServerMember::decode(&data)
+                    && let Some(membership) = self.memberships.get_mut(handle)
+                {
+                    membership.group.hint(now, peer);
                 }
+            }
+            FlowEvent::Finished { flow } => {
+                self.server_channels.remove(&flow);
             }
             _ => {}
         }
@@ -310,16 +310,68 @@ impl Node {
         is_responder: bool,
     ) {
         let was_wanted = self.opening.remove(&session).is_some();
-        // Ours are the sessions that peers opened, and those that the group asked for.
+        // Ours are the sessions that peers opened, and those that a group asked for.
         if !is_responder && !was_wanted {
             return;
         }
-        let Some(mut view) = endpoint.session(session) else { return };
+        if let Some(oldest) = stranger_to_drop(&self.links) {
+            self.close_session(now, endpoint, oldest);
+        }
+        self.links.insert(session, PeerLink::new(now, peer));
+        for group in self.wishes.remove(&peer).unwrap_or_default() {
+            self.enter(now, endpoint, session, group, true);
+        }
+    }
+
+    /// A group has to do with a session now: because it wanted it, or because the peer did.
+    fn enter(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        session: SessionId,
+        group: GroupHandle,
+        is_initiator: bool,
+    ) {
+        let (Some(link), Some(mut view)) =
+            (self.links.get_mut(&session), endpoint.session(session))
+        else {
+            return;
+        };
+        let Some(membership) = self.memberships.get_mut(&group) else { return };
+        if !link.enter(group) {
+            return;
+        }
         let (near_nonce, far_nonce) = view.nonces();
         let remote = view.path().remote;
-        self.links.insert(session, Link { peer, channels: BTreeMap::new() });
-        let session = PeerSession { is_initiator: !is_responder, near_nonce, far_nonce, remote };
-        self.group.handle_peer_opened(now, peer, session);
+        let rtt = view.rtt();
+        let session = PeerSession { is_initiator, near_nonce, far_nonce, remote };
+        membership.group.handle_peer_opened(now, link.peer, session);
+        membership.group.set_way(&link.peer, rtt, 0);
+    }
+
+    fn on_open_failed(&mut self, now: Instant, endpoint: &mut Endpoint, session: SessionId) {
+        let Some(peer) = self.opening.remove(&session) else { return };
+        if endpoint.session_with(&peer).is_some() {
+            return;
+        }
+        for group in self.wishes.remove(&peer).unwrap_or_default() {
+            if let Some(membership) = self.memberships.get_mut(&group) {
+                membership.group.handle_connect_failed(now, &peer);
+            }
+        }
+    }
+
+    fn on_closed(&mut self, now: Instant, session: SessionId, reason: CloseReason) {
+        let Some(link) = self.links.remove(&session) else { return };
+        let parting = match reason {
+            CloseReason::Far | CloseReason::Near => Parting::Left,
+            CloseReason::TimedOut | CloseReason::Replaced => Parting::Lost,
+        };
+        for group in link.groups() {
+            if let Some(membership) = self.memberships.get_mut(group) {
+                membership.group.handle_peer_closed(now, &link.peer, parting);
+            }
+        }
     }
 
     fn on_peer_flow(
@@ -329,81 +381,195 @@ impl Node {
         session: SessionId,
         event: FlowEvent,
     ) {
-        let Some(link) = self.links.get_mut(&session) else { return };
-        let peer = link.peer;
         match event {
             FlowEvent::Opened { flow, metadata, association } => {
-                let kind = link.classify(&metadata, association);
-                let Some(mut view) = endpoint.session(session) else { return };
-                match kind {
-                    Some(kind) => {
-                        if matches!(kind, Incoming::Media(_)) {
-                            view.set_receive_order(flow, ReceiveOrder::Network);
-                        }
-                        self.group.handle_flow_opened(peer, flow, kind);
-                    }
-                    None => view.reject_flow(now, flow, 0),
+                self.on_flow_opened(now, endpoint, session, flow, &metadata, association);
+            }
+            FlowEvent::Message { flow, data } => {
+                self.on_peer_message(now, endpoint, session, flow, data);
+            }
+            FlowEvent::Finished { flow } => {
+                let Some(link) = self.links.get_mut(&session) else { return };
+                let peer = link.peer;
+                if let Some(Bound::To(group)) = link.unbind(flow)
+                    && let Some(membership) = self.memberships.get_mut(&group)
+                {
+                    membership.group.handle_flow_finished(now, peer, flow);
                 }
             }
-            FlowEvent::Message { flow, data } => self.group.handle_message(now, peer, flow, data),
-            FlowEvent::Finished { flow } => self.group.handle_flow_finished(now, peer, flow),
             // Fragments have numbers of their own.
             FlowEvent::Gap { .. } => {}
             FlowEvent::Rejected { flow, .. } => {
-                if let Some(channel) = link.channel_of(flow) {
-                    link.channels.remove(&channel);
-                    self.group.handle_flow_rejected(now, peer, channel);
+                let Some(link) = self.links.get_mut(&session) else { return };
+                let peer = link.peer;
+                if let Some((group, channel)) = link.remove_channel(flow)
+                    && let Some(membership) = self.memberships.get_mut(&group)
+                {
+                    membership.group.handle_flow_rejected(now, peer, channel);
                 }
             }
         }
     }
 
-    /// Does what the group wants, and collects what it says.
+    fn on_flow_opened(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        session: SessionId,
+        flow: u64,
+        metadata: &[u8],
+        association: Option<u64>,
+    ) {
+        let (Some(link), Some(mut view)) =
+            (self.links.get_mut(&session), endpoint.session(session))
+        else {
+            return;
+        };
+        let peer = link.peer;
+        let (group, kind) = match link.classify(metadata, association) {
+            None => return view.reject_flow(now, flow, 0),
+            Some(Kind::Control) => return link.bind(flow, Bound::Unbound),
+            Some(Kind::MediaControl(group)) => (group, Incoming::MediaControl),
+            Some(Kind::Media(group, key)) => {
+                view.set_receive_order(flow, ReceiveOrder::Network);
+                (group, Incoming::Media(key))
+            }
+        };
+        link.bind(flow, Bound::To(group));
+        if let Some(membership) = self.memberships.get_mut(&group) {
+            membership.group.handle_flow_opened(now, peer, flow, kind);
+        }
+    }
+
+    fn on_peer_message(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        session: SessionId,
+        flow: u64,
+        data: Bytes,
+    ) {
+        let Some(link) = self.links.get_mut(&session) else { return };
+        let peer = link.peer;
+        let group = match link.bound(flow) {
+            Some(Bound::To(group)) => group,
+            Some(Bound::Unbound) => {
+                let Some(group) = named_group(&data).and_then(|id| self.by_id(&id)) else {
+                    return self.reject(now, endpoint, session, flow);
+                };
+                self.bind_control(now, endpoint, session, flow, group);
+                group
+            }
+            None => return,
+        };
+        if let Some(membership) = self.memberships.get_mut(&group) {
+            membership.group.handle_message(now, peer, flow, data);
+        }
+    }
+
+    /// A control flow has named its group.
+    fn bind_control(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        session: SessionId,
+        flow: u64,
+        group: GroupHandle,
+    ) {
+        self.enter(now, endpoint, session, group, false);
+        let Some(link) = self.links.get_mut(&session) else { return };
+        link.bind(flow, Bound::To(group));
+        let peer = link.peer;
+        if let Some(membership) = self.memberships.get_mut(&group) {
+            membership.group.handle_flow_opened(now, peer, flow, Incoming::Control);
+        }
+    }
+
+    fn reject(&mut self, now: Instant, endpoint: &mut Endpoint, session: SessionId, flow: u64) {
+        if let Some(link) = self.links.get_mut(&session) {
+            link.unbind(flow);
+        }
+        if let Some(mut view) = endpoint.session(session) {
+            view.reject_flow(now, flow, 0);
+        }
+    }
+
+    fn by_id(&self, id: &[u8; 32]) -> Option<GroupHandle> {
+        let is_it = |membership: &Membership| membership.group.spec().group_id() == *id;
+        self.memberships.iter().find(|(_, membership)| is_it(membership)).map(|(handle, _)| *handle)
+    }
+
+    /// Does what the groups want, and collects what they say.
     pub fn flush(&mut self, now: Instant, endpoint: &mut Endpoint) {
-        while let Some(action) = self.group.poll_action() {
-            self.act(now, endpoint, action);
+        while let Some((group, action)) = self.next_action() {
+            self.act(now, endpoint, group, action);
         }
-        while let Some(event) = self.group.poll_event() {
-            self.events.push_back(NodeEvent::Group(event));
+        if self.measure_at > now + MEASURE_STREAMS && self.has_streams() {
+            self.measure_at = now + MEASURE_STREAMS;
+        }
+        for (group, membership) in &mut self.memberships {
+            let events = std::iter::from_fn(|| membership.group.poll_event());
+            self.events.extend(events.map(|event| NodeEvent::Group { group: *group, event }));
         }
     }
 
-    fn act(&mut self, now: Instant, endpoint: &mut Endpoint, action: Action) {
+    fn has_streams(&self) -> bool {
+        self.memberships.values().any(|membership| membership.group.has_streams())
+    }
+
+    fn next_action(&mut self) -> Option<(GroupHandle, Action)> {
+        self.memberships.iter_mut().find_map(|(group, membership)| {
+            membership.group.poll_action().map(|action| (*group, action))
+        })
+    }
+
+    fn act(&mut self, now: Instant, endpoint: &mut Endpoint, group: GroupHandle, action: Action) {
         match action {
-            Action::Connect { peer, addresses } => self.connect(now, endpoint, peer, &addresses),
+            Action::Connect { peer, addresses } => {
+                self.connect(now, endpoint, group, peer, &addresses);
+            }
             Action::Disconnect { peer } => {
-                let opening = self.opening.iter().find(|(_, wanted)| **wanted == peer);
-                if let Some(session) = opening.map(|(session, _)| *session) {
-                    endpoint.cancel_open(session);
-                }
-                if let Some(session) = endpoint.session_with(&peer) {
-                    self.links.remove(&session);
-                    if let Some(view) = endpoint.session(session) {
-                        view.close(now);
-                    }
+                self.withdraw_wish(endpoint, peer, group);
+                if let Some(session) = self.session_of(endpoint, &peer) {
+                    self.leave_session(now, endpoint, session, group);
                 }
             }
-            Action::Send { peer, channel, association, message, deadline } => {
-                self.send(now, endpoint, peer, channel, association, message, deadline);
+            Action::Send(message) => self.send(now, endpoint, group, message),
+            Action::AskServer => {
+                if let Some(membership) = self.memberships.get_mut(&group) {
+                    membership.ask_again(now, endpoint, &self.server.connection);
+                }
             }
             Action::Reject { peer, flow } => {
-                if let Some(mut view) =
-                    endpoint.session_with(&peer).and_then(|session| endpoint.session(session))
-                {
-                    view.reject_flow(now, flow, 0);
+                if let Some(session) = self.session_of(endpoint, &peer) {
+                    self.reject(now, endpoint, session, flow);
                 }
             }
         }
+    }
+
+    /// The session with a peer that groups have to do with, or may.
+    fn session_of(&self, endpoint: &Endpoint, peer: &PeerId) -> Option<SessionId> {
+        endpoint.session_with(peer).filter(|session| self.links.contains_key(session))
     }
 
     fn connect(
         &mut self,
         now: Instant,
         endpoint: &mut Endpoint,
+        group: GroupHandle,
         peer: PeerId,
         addresses: &[SocketAddr],
     ) {
-        let candidates: Vec<SocketAddr> = self.servers.iter().chain(addresses).copied().collect();
+        if let Some(session) = self.session_of(endpoint, &peer) {
+            return self.enter(now, endpoint, session, group, true);
+        }
+        self.wishes.entry(peer).or_default().insert(group);
+        if self.opening.values().any(|other| *other == peer) {
+            return;
+        }
+        let candidates: Vec<SocketAddr> =
+            self.server.servers.iter().chain(addresses).copied().collect();
         match endpoint.open(now, Discriminator::Fingerprint(peer), &candidates) {
             Ok(session) => {
                 self.opening.insert(session, peer);
@@ -411,63 +577,69 @@ impl Node {
             // It opened one to us meanwhile, and we shall hear of it.
             Err(OpenError::Exists(_)) => {}
             Err(OpenError::TooMany | OpenError::Ourselves) => {
-                self.group.handle_connect_failed(now, &peer)
+                self.wishes.remove(&peer);
+                if let Some(membership) = self.memberships.get_mut(&group) {
+                    membership.group.handle_connect_failed(now, &peer);
+                }
             }
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "an action's fields")]
+    fn withdraw_wish(&mut self, endpoint: &mut Endpoint, peer: PeerId, group: GroupHandle) {
+        let Some(wishing) = self.wishes.get_mut(&peer) else { return };
+        wishing.remove(&group);
+        if !wishing.is_empty() {
+            return;
+        }
+        self.wishes.remove(&peer);
+        let opening = self.opening.iter().find(|(_, wanted)| **wanted == peer);
+        if let Some(session) = opening.map(|(session, _)| *session) {
+            self.opening.remove(&session);
+            endpoint.cancel_open(session);
+        }
+    }
+
+    /// A group is done with a session; it ends with the last.
+    fn leave_session(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        session: SessionId,
+        group: GroupHandle,
+    ) {
+        let Some(link) = self.links.get_mut(&session) else { return };
+        let (ours, theirs) = link.leave(group);
+        if link.groups().is_empty() {
+            return self.close_session(now, endpoint, session);
+        }
+        let Some(mut view) = endpoint.session(session) else { return };
+        ours.into_iter().for_each(|flow| view.close_flow(now, flow));
+        theirs.into_iter().for_each(|flow| view.reject_flow(now, flow, 0));
+    }
+
     fn send(
         &mut self,
         now: Instant,
         endpoint: &mut Endpoint,
-        peer: PeerId,
-        channel: Channel,
-        association: Option<u64>,
-        message: Bytes,
-        deadline: Option<Instant>,
+        group: GroupHandle,
+        message: Outgoing,
     ) {
-        let Some(session) = endpoint.session_with(&peer) else { return };
+        let Some(session) = self.session_of(endpoint, &message.peer) else { return };
         let (Some(link), Some(mut view)) =
             (self.links.get_mut(&session), endpoint.session(session))
         else {
             return;
         };
-        let flow = *link.channels.entry(channel).or_insert_with(|| {
-            let (metadata, options) = match channel {
+        let flow = link.channel(group, message.channel).unwrap_or_else(|| {
+            let (metadata, options) = match message.channel {
                 Channel::Control => (signature::CONTROL, FlowOptions::CONTROL),
                 Channel::MediaControl(_) => (signature::MEDIA_CONTROL, FlowOptions::CONTROL),
                 Channel::Media(_) => (signature::MEDIA, FlowOptions::default()),
             };
-            view.open_flow(metadata, association, options)
+            let flow = view.open_flow(metadata, message.association, options);
+            link.set_channel(group, message.channel, flow);
+            flow
         });
-        if deadline.is_some() && view.buffered_on(flow) > MAX_UNSENT_MEDIA {
-            self.stats.fragments_withheld += 1;
-            return;
-        }
-        let _ = view.send(now, flow, message, deadline);
-    }
-}
-
-impl Link {
-    fn channel_of(&self, flow: u64) -> Option<Channel> {
-        self.channels.iter().find(|(_, id)| **id == flow).map(|(channel, _)| *channel)
-    }
-
-    /// What a flow of the peer is for; nothing if we do not know it.
-    fn classify(&self, metadata: &[u8], association: Option<u64>) -> Option<Incoming> {
-        match metadata {
-            signature::CONTROL => Some(Incoming::Control),
-            signature::MEDIA_CONTROL => Some(Incoming::MediaControl),
-            signature::MEDIA => self.stream_answered(association?).map(Incoming::Media),
-            _ => None,
-        }
-    }
-
-    fn stream_answered(&self, flow: u64) -> Option<StreamKey> {
-        match self.channel_of(flow)? {
-            Channel::MediaControl(key) => Some(key),
-            _ => None,
-        }
+        let _ = view.send(now, flow, message.bytes, message.deadline);
     }
 }

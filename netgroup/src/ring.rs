@@ -1,4 +1,4 @@
-//! The ring of group addresses: positions, neighbours, and how many members there may be.
+//! The ring of group addresses: positions, and distances on it.
 
 use rtmfp::crypto::{Discriminator, PeerId, sha256};
 
@@ -12,25 +12,26 @@ impl GroupAddress {
         Self(sha256(&[&Discriminator::Fingerprint(*peer).encode()]))
     }
 
-    fn top(&self) -> u64 {
+    /// The position as a part of the ring, in steps of 2^-64.
+    pub(crate) fn top(&self) -> u64 {
         let mut bytes = [0; 8];
         bytes.copy_from_slice(&self.0[..8]);
         u64::from_be_bytes(bytes)
     }
+
+    /// The position `distance`, in steps of 2^-64 of the ring, above this one.
+    pub(crate) fn above(&self, distance: u64) -> Self {
+        let mut moved = *self;
+        moved.0[..8].copy_from_slice(&self.top().wrapping_add(distance).to_be_bytes());
+        moved
+    }
 }
 
-/// How many members the group is likely to have, ourselves included, from how densely `others`
-/// (sorted) lie around `own`: two on each side span four gaps.
-pub fn estimate_members(own: &GroupAddress, others: &[GroupAddress]) -> u64 {
-    let count = others.len();
-    if count < 4 {
-        return count as u64 + 1;
-    }
-    let at = others.partition_point(|address| address < own);
-    let before = others[(at + count - 2) % count].top();
-    let after = others[(at + 1) % count].top();
-    let gap = (after.wrapping_sub(before) / 4).max(1);
-    u64::MAX / gap + 1
+/// How many members a ring is likely to have if those nearest to us, ourselves among them, have
+/// `gaps` gaps between `first` and `last`.
+pub(crate) fn density(first: &GroupAddress, last: &GroupAddress, gaps: u64) -> u64 {
+    let span = last.top().wrapping_sub(first.top()).max(1);
+    u64::try_from(u128::from(u64::MAX) * u128::from(gaps) / u128::from(span)).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -47,10 +48,16 @@ mod tests {
 
     #[test]
     fn evenly_spread_members_are_counted() {
-        let mut others: Vec<_> = (0..=255u8).map(|first| GroupAddress([first; 32])).collect();
-        let own = others.remove(100);
-        let estimate = estimate_members(&own, &others);
-        assert!((200..=300).contains(&estimate), "{estimate}");
-        assert_eq!(estimate_members(&own, &others[..2]), 3);
+        let at = |part: u8| GroupAddress([part; 32]);
+        assert!((250..=260).contains(&density(&at(98), &at(102), 4)));
+        let over_the_end = density(&at(254), &at(1).above(u64::MAX), 2);
+        assert!((250..=260).contains(&over_the_end), "{over_the_end}");
+    }
+
+    #[test]
+    fn positions_above_wrap_around() {
+        let top = GroupAddress([255; 32]);
+        assert_eq!(top.above(1).top(), 0);
+        assert_eq!(top.above(1).0[8..], [255; 24]);
     }
 }

@@ -9,7 +9,9 @@ mod server_channel;
 
 pub use announcement::{Announcement, MediaControl, StreamKey, StreamParameters};
 pub use availability::Availability;
-pub use fragment::{Fragment, FragmentStart, MAX_PAYLOAD, is_media_type};
+pub use fragment::{
+    Fragment, FragmentStart, MAX_FRAGMENT, MAX_PAYLOAD, is_key_frame, is_media_type,
+};
 pub use join::Join;
 pub use report::{Member, Report};
 pub use server_channel::{GroupId, ServerJoin, ServerMember};

@@ -40,16 +40,16 @@ fn join(group: &mut Group, spec: &GroupSpec, own: PeerId, now: Instant, peer: Pe
         remote: "192.0.2.9:9".parse().unwrap(),
     };
     group.handle_peer_opened(now, peer, session);
-    group.handle_flow_opened(peer, CONTROL, Incoming::Control);
+    group.handle_flow_opened(now, peer, CONTROL, Incoming::Control);
     let join = Join { group: spec.group_id(), proof: spec.proof(&[1; 32]), to: own };
     group.handle_message(now, peer, CONTROL, join.encode().into());
     group.handle_message(now, peer, CONTROL, Bytes::from_static(&[0x0a, 0x01, 0x0a, 0x00]));
-    group.handle_flow_opened(peer, MEDIA_CONTROL, Incoming::MediaControl);
+    group.handle_flow_opened(now, peer, MEDIA_CONTROL, Incoming::MediaControl);
     let announcement =
         Announcement { name: "stream".into(), key: KEY, parameters: StreamParameters::default() };
     let message = MediaControl::Announce(announcement).encode();
     group.handle_message(now, peer, MEDIA_CONTROL, message.into());
-    group.handle_flow_opened(peer, MEDIA, Incoming::Media(KEY));
+    group.handle_flow_opened(now, peer, MEDIA, Incoming::Media(KEY));
 }
 
 fn nonsense(rng: &mut StdRng) -> (u64, Bytes) {
@@ -63,7 +63,7 @@ fn nonsense(rng: &mut StdRng) -> (u64, Bytes) {
         5 => {
             let last = number(rng);
             let first = last.saturating_sub(rng.random_range(0..500));
-            let map = Availability::of(first, last, |_| true);
+            let map = Availability::of(first, last, |_| u64::MAX);
             (MEDIA_CONTROL, MediaControl::Availability(map).encode().into())
         }
         6 if rng.random_bool(0.05) => {

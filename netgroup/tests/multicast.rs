@@ -24,7 +24,7 @@ fn eight_viewers_get_everything_and_the_caster_is_spared() {
     for viewer in viewers {
         broadcast.assert_received(&mut rig, viewer, 600, 30);
     }
-    let stats = rig.node(caster).member().0.node.group().stream_stats(&broadcast.key).unwrap();
+    let stats = rig.node(caster).member().0.group().stream_stats(&broadcast.key).unwrap();
     assert!(stats.bytes_sent <= 6 * stats.bytes_published, "{stats:?}");
 }
 
@@ -111,7 +111,7 @@ fn the_end_of_a_stream_is_told_after_its_last_message() {
     let now = rig.now;
     let key = broadcast.key;
     let (member, endpoint) = rig.node(caster).member();
-    member.node.group().unpublish(&key);
+    member.group().unpublish(now, &key);
     member.node.flush(now, endpoint);
     rig.run_for(Duration::from_secs(5));
     broadcast.assert_received(&mut rig, viewer, 50, 0);

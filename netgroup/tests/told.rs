@@ -12,6 +12,10 @@ fn told(rig: &mut Rig<Host>, member: usize) -> &[NodeEvent] {
     &rig.node(member).member().0.events
 }
 
+fn group_event(rig: &mut Rig<Host>, member: usize, event: GroupEvent) -> NodeEvent {
+    NodeEvent::Group { group: rig.node(member).member().0.group, event }
+}
+
 fn count(rig: &mut Rig<Host>, member: usize, event: &NodeEvent) -> usize {
     told(rig, member).iter().filter(|told| *told == event).count()
 }
@@ -40,7 +44,7 @@ fn who_was_there_from_the_start_is_told_so() {
     broadcast.run(&mut rig, Duration::from_secs(5), |_| 500);
     for (member, from_start) in [(early, true), (late, false)] {
         let event = StreamEvent::Began { from_start };
-        let event = NodeEvent::Group(GroupEvent::Stream { key: broadcast.key, event });
+        let event = group_event(&mut rig, member, GroupEvent::Stream { key: broadcast.key, event });
         assert_eq!(count(&mut rig, member, &event), 1, "{:?}", told(&mut rig, member));
     }
     assert_eq!(rig.node(early).member().0.received[0], broadcast.sent[0]);
@@ -59,7 +63,7 @@ fn two_who_publish_under_one_name_are_told_once() {
     }
     for (caster, other) in [(0, 1), (1, 0)] {
         let key = broadcasts[other].key;
-        let event = NodeEvent::Group(GroupEvent::StreamContested { key });
+        let event = group_event(&mut rig, casters[caster], GroupEvent::StreamContested { key });
         assert_eq!(count(&mut rig, casters[caster], &event), 1);
     }
 }

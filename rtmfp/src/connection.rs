@@ -307,16 +307,13 @@ impl Connection {
         for open in endpoint.open_sessions() {
             self.keep_peer_alive(now, endpoint, open);
         }
-        if let Some(mut view) = endpoint.session(session) {
-            view.set_liveness(now, Liveness { keepalive: period(server), give_up: GIVE_UP });
-        }
+        keep_alive(now, endpoint, session, period(server));
     }
 
     /// A session with a peer opened: it is kept alive as the server commands (RFC 7425 §5.3.4).
     fn keep_peer_alive(&self, now: Instant, endpoint: &mut Endpoint, session: SessionId) {
-        if let (Some(keepalive), Some(mut view)) = (self.peer_keepalive, endpoint.session(session))
-        {
-            view.set_liveness(now, Liveness { keepalive, give_up: GIVE_UP });
+        if let Some(keepalive) = self.peer_keepalive {
+            keep_alive(now, endpoint, session, keepalive);
         }
     }
 
@@ -347,6 +344,16 @@ impl Connection {
     fn give_up(&mut self, now: Instant, endpoint: &mut Endpoint, why: &str) -> ConnectionEvent {
         self.close_session(now, endpoint);
         ConnectionEvent::Rejected(why.to_owned())
+    }
+}
+
+/// As often as was commanded; whoever asked for more in its configuration keeps that.
+fn keep_alive(now: Instant, endpoint: &mut Endpoint, session: SessionId, commanded: Duration) {
+    let own = endpoint.liveness();
+    let keepalive = commanded.min(own.keepalive);
+    let liveness = Liveness { keepalive, give_up: own.give_up.min(GIVE_UP) };
+    if let Some(mut view) = endpoint.session(session) {
+        view.set_liveness(now, liveness);
     }
 }
 

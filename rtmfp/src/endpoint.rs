@@ -29,6 +29,7 @@ pub use stats::EndpointStats;
 pub use transmit::Transmit;
 
 use crate::{
+    Liveness,
     crypto::{Finished, Identity, PacketKeys, PeerId, session_id_of},
     event::{CloseReason, Event, OpenFailure, SessionId},
     session::{Surroundings, TIME_CRITICAL_MEMORY, mobility::MobilityChecks},
@@ -150,6 +151,11 @@ impl Endpoint {
     /// Our own fingerprint.
     pub fn peer_id(&self) -> PeerId {
         self.identity.peer_id()
+    }
+
+    /// How sessions are kept alive, unless something else is asked for one of them.
+    pub fn liveness(&self) -> Liveness {
+        self.config.liveness
     }
 
     /// Counters since birth, and how many sessions there are now.

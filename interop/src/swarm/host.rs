@@ -12,7 +12,7 @@ use std::{
 };
 
 use netgroup::{
-    Group,
+    Group, Parting,
     wire::{StreamKey, StreamParameters},
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -22,6 +22,7 @@ use super::{
     crowd::{Role, peer_id},
     figures::{Tally, Viewing},
     film::Slot,
+    lies,
     link::{Letter, Link},
     world::World,
 };
@@ -46,6 +47,8 @@ pub(super) enum Event {
     Hello { from: usize },
     /// The far end of a session that we wanted is ready.
     Opened { with: usize },
+    /// The far end has said goodbye.
+    Closed { with: usize },
     /// Nothing came from there for so long that it must be gone.
     Silent { with: usize },
     /// What was lost is sent again.
@@ -54,6 +57,8 @@ pub(super) enum Event {
     Uplink,
     /// The next message of the film.
     Publish(Slot),
+    /// A liar's turn.
+    Lie(usize),
     /// It is time to go.
     Leave { politely: bool },
 }
@@ -171,10 +176,18 @@ impl Host {
             }
             for index in 0..self.groups.len() {
                 if self.groups[index].poll_timeout() <= now {
+                    self.measure(world, index);
                     self.groups[index].handle_timeout(now);
                 }
             }
             self.settle(world, tally, now);
+        }
+    }
+
+    /// Tells a group what is known of the ways to its neighbours.
+    fn measure(&mut self, world: &World, group: usize) {
+        for (with, link) in self.links.iter().filter(|(_, link)| link.entered >> group & 1 == 1) {
+            self.groups[group].set_way(&peer_id(world.seed, *with), Some(link.rtt), link.backlog);
         }
     }
 
@@ -193,10 +206,12 @@ impl Host {
             Event::Packet { from, letters } => self.on_packet(world, tally, now, from, letters),
             Event::Hello { from } => self.on_hello(world, tally, now, from),
             Event::Opened { with } => self.on_opened(world, now, with),
-            Event::Silent { with } => self.lose(world, now, with),
+            Event::Closed { with } => self.lose(world, now, with, Parting::Left),
+            Event::Silent { with } => self.lose(world, now, with, Parting::Lost),
             Event::Resend { to, letters } => self.resend(to, letters),
             Event::Uplink => self.is_uplink_due = false,
             Event::Publish(slot) => self.publish(world, tally, now, slot),
+            Event::Lie(kind) => self.lie(world, tally, now, kind),
             Event::Leave { politely } => self.leave(world, tally, now, politely),
         }
     }
@@ -205,7 +220,6 @@ impl Host {
         let guest = world.crowd.guests[self.number];
         if self.life == Life::Unborn {
             self.life = Life::Here { is_connected: false };
-            let ends = guest.leaves.map_or(world.length, |leaving| leaving.at.min(world.length));
             for (channel, spec) in world.specs.iter().enumerate() {
                 let seed = std::array::from_fn(|_| self.rng.random());
                 let mut group = Group::new(now, self.id, spec.clone(), None, seed);
@@ -214,13 +228,15 @@ impl Host {
                     self.publications.push(key);
                 } else {
                     group.subscribe(STREAM);
-                    self.viewings.push(Viewing::new(guest.joins, ends, world.cut_off(self.number)));
                 }
                 debug_assert_eq!(self.groups.len(), channel);
                 self.groups.push(group);
             }
             if guest.role == Role::Caster {
                 self.schedule(now, Event::Publish(world.film.first()));
+            }
+            if let Role::Liar(kind) = guest.role {
+                self.schedule(now + lies::PERIOD, Event::Lie(kind));
             }
             if let Some(leaving) = guest.leaves {
                 self.schedule(
@@ -240,13 +256,20 @@ impl Host {
 
     fn on_connected(&mut self, world: &World, now: Instant) {
         self.life = Life::Here { is_connected: true };
+        let guest = world.crowd.guests[self.number];
+        let watches = matches!(guest.role, Role::Viewer | Role::FreeRider);
+        if watches && self.viewings.is_empty() {
+            let ends = guest.leaves.map_or(world.length, |leaving| leaving.at.min(world.length));
+            let viewing = || Viewing::new(world.elapsed(now), ends, world.cut_off(self.number));
+            self.viewings = self.groups.iter().map(|_| viewing()).collect();
+        }
         for group in 0..self.groups.len() {
             self.ask_server(world, now, group);
         }
     }
 
     /// Joins a group at the server, which names members then; again, if it was done before.
-    fn ask_server(&mut self, world: &World, now: Instant, group: usize) {
+    pub(super) fn ask_server(&mut self, world: &World, now: Instant, group: usize) {
         let at = now + world.crowd.server_delay(self.number);
         if self.life == (Life::Here { is_connected: true }) && !world.is_server_gone(now) {
             self.mail.push(Mail { at, from: self.number, to: Addressee::Join { group } });
@@ -261,17 +284,26 @@ impl Host {
         }
     }
 
+    fn lie(&mut self, world: &World, tally: &mut Tally, now: Instant, kind: usize) {
+        for group in 0..self.groups.len() {
+            for action in lies::tell(kind, &self.groups[group], &mut self.rng) {
+                self.act(world, tally, now, group, action);
+            }
+        }
+        self.schedule(now + lies::PERIOD, Event::Lie(kind));
+    }
+
     fn leave(&mut self, world: &World, tally: &mut Tally, now: Instant, politely: bool) {
         self.life = Life::Gone;
         self.sum_up(world, tally, world.elapsed(now));
         for with in self.links.keys().copied().collect::<Vec<_>>() {
             let way = world.crowd.delay(self.number, with);
             // Who falls silent is missed after a while.
-            let at = match politely {
-                true => now + way,
-                false => now + world.patience(&mut self.rng),
+            let with_us = self.number;
+            let (at, event) = match politely {
+                true => (now + way, Event::Closed { with: with_us }),
+                false => (now + world.patience(&mut self.rng), Event::Silent { with: with_us }),
             };
-            let event = Event::Silent { with: self.number };
             self.mail.push(Mail { at, from: self.number, to: Addressee::Host(with, event) });
         }
         let server = match politely {

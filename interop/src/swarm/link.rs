@@ -134,9 +134,10 @@ impl Link {
         }
     }
 
-    /// The next letter that is worth sending and fits.
-    pub fn pop(&mut self, now: Instant, room: usize) -> Option<Letter> {
-        if let Some(letter) = self.control.pop_front_if(|letter| letter.size() <= room) {
+    /// The next letter that is worth sending and fits; what fits no packet goes alone, in several.
+    pub fn pop(&mut self, now: Instant, room: usize, is_first: bool) -> Option<Letter> {
+        let fits = |letter: &Letter| is_first || letter.size() <= room;
+        if let Some(letter) = self.control.pop_front_if(|letter| fits(letter)) {
             return Some(letter);
         }
         if !self.control.is_empty() {
@@ -147,7 +148,7 @@ impl Link {
                 self.backlog -= letter.size();
                 continue;
             }
-            if letter.size() > room {
+            if !fits(&letter) {
                 self.media.push_front(letter);
                 return None;
             }

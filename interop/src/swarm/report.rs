@@ -51,6 +51,9 @@ pub struct Figures {
     pub longest_gap_ms: f64,
     /// Parts into which the group ever fell.
     pub meshes: usize,
+    /// Times that a member dropped a liar, and that it dropped somebody else for lying.
+    #[serde(skip)]
+    pub dropped: (u64, u64),
 }
 
 fn ratio(part: u64, of: u64) -> f64 {
@@ -75,6 +78,7 @@ impl Figures {
             },
             longest_gap_ms: tally.longest_gap.as_secs_f64() * 1000.0,
             meshes,
+            dropped: (tally.liars_dropped, tally.honest_dropped),
         }
     }
 
@@ -102,6 +106,10 @@ impl Figures {
         row("sessions a member and minute", format!("{:.2}", self.sessions_per_member_minute));
         row("longest gap", format!("{:.1} s", self.longest_gap_ms / 1000.0));
         row("meshes", self.meshes.to_string());
+        if self.dropped != (0, 0) {
+            let (liars, honest) = self.dropped;
+            row("dropped for lying", format!("liars {liars} times, honest members {honest} times"));
+        }
         out
     }
 }

@@ -17,6 +17,8 @@ use super::{
 /// When a peer that fell silent is missed: keepalives after 5 s, patience of 8 s.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(8);
 const PATIENCE_SPREAD: f64 = 2.0;
+/// A report period and a fetch period.
+const HEALING: f64 = 12.5;
 
 #[derive(Debug)]
 pub(super) struct World {
@@ -59,9 +61,10 @@ impl World {
         self.server_gone.is_some_and(|outage| outage.covers(self.elapsed(now)))
     }
 
-    /// Whether the network is cut in two.
+    /// Whether the network is cut in two, or was so shortly before that nobody can know better.
     pub fn is_split_at(&self, now: Instant) -> bool {
-        self.split.is_some_and(|outage| outage.covers(self.elapsed(now)))
+        let heals = |outage: Outage| Outage { lasts: outage.lasts + HEALING, ..outage };
+        self.split.is_some_and(|outage| heals(outage).covers(self.elapsed(now)))
     }
 
     /// Whether the network between two hosts is cut.

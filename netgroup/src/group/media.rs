@@ -5,23 +5,57 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rtmfp::crypto::PeerId;
 
-use super::{Channel, Group, GroupEvent, neighbour::Reports};
+use super::{
+    Channel, Group, GroupEvent,
+    neighbour::{MediaLink, Reports},
+};
 use crate::{
-    multicast::{Output, Stream, StreamEvent, new_stream_key},
+    multicast::{Misconduct, Output, Stream, new_stream_key},
     wire::{Announcement, MediaControl, StreamKey, StreamParameters},
 };
 
-/// Publications known at once; the longest idle makes room.
-const MAX_STREAMS: usize = 8;
+/// Publications known at once; the least credible makes room.
+const MAX_STREAMS: usize = 16;
+/// Publications that one neighbour may bring to us.
+const MAX_BROUGHT: usize = 4;
+/// Publications of others under our own names that were told of.
+const MAX_CONTESTED: usize = 8;
 /// Only one that has been still for this long makes room.
 const IDLE: Duration = Duration::from_secs(10);
+/// A stream that we want and get nothing of for this long may be cut off from us.
+const SILENCE: Duration = Duration::from_millis(2500);
+/// Nobody knows of a stream for so long after it fell silent: it is over.
+const LONG_SILENCE: Duration = Duration::from_secs(120);
+
+/// A stream, and who told us of it first.
+#[derive(Debug)]
+pub(super) struct Brought {
+    pub stream: Stream,
+    by: Option<PeerId>,
+    at: Instant,
+}
+
+impl std::ops::Deref for Brought {
+    type Target = Stream;
+
+    fn deref(&self) -> &Stream {
+        &self.stream
+    }
+}
+
+impl std::ops::DerefMut for Brought {
+    fn deref_mut(&mut self) -> &mut Stream {
+        &mut self.stream
+    }
+}
 
 impl Group {
     /// Begins to publish a stream.
     pub fn publish(&mut self, now: Instant, name: &str, parameters: StreamParameters) -> StreamKey {
         let key = new_stream_key(&self.own, &mut self.rng);
         let announcement = Announcement { name: name.to_owned(), key, parameters };
-        self.streams.insert(key, Stream::published(now, announcement));
+        let stream = Stream::published(now, announcement);
+        self.streams.insert(key, Brought { stream, by: None, at: now });
         self.announce_everywhere();
         key
     }
@@ -35,18 +69,18 @@ impl Group {
         timestamp: u32,
         payload: &Bytes,
     ) {
-        let Some(stream) = self.streams.get_mut(key) else { return };
-        let mut out = Vec::new();
-        stream.publish(now, kind, timestamp, payload, &mut out);
-        self.send_outputs(key, out);
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.publish(now, kind, timestamp, payload);
+            self.settle_stream(now, key);
+        }
     }
 
     /// Ends a stream of ours; neighbours are told.
-    pub fn unpublish(&mut self, key: &StreamKey) {
-        let Some(stream) = self.streams.get_mut(key) else { return };
-        let mut out = Vec::new();
-        stream.finish(&mut out);
-        self.send_outputs(key, out);
+    pub fn unpublish(&mut self, now: Instant, key: &StreamKey) {
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.finish();
+            self.settle_stream(now, key);
+        }
     }
 
     /// Wants every publication of this name.
@@ -54,8 +88,9 @@ impl Group {
         self.subscriptions.push(name.to_owned());
     }
 
-    fn send_outputs(&mut self, key: &StreamKey, outputs: Vec<Output>) {
-        for output in outputs {
+    /// Does what a stream wants done.
+    pub(super) fn settle_stream(&mut self, now: Instant, key: &StreamKey) {
+        while let Some(output) = self.streams.get_mut(key).and_then(|stream| stream.poll_output()) {
             match output {
                 Output::Control(peer, message) => {
                     self.send(peer, Channel::MediaControl(*key), message.encode())
@@ -63,29 +98,33 @@ impl Group {
                 Output::Media(peer, message, deadline) => {
                     self.send_bytes(peer, Channel::Media(*key), message, Some(deadline));
                 }
+                Output::Event(event) => {
+                    self.events.push_back(GroupEvent::Stream { key: *key, event })
+                }
+                Output::Suspect(peer, of) => self.suspect(now, peer, of),
             }
         }
     }
 
-    fn report_events(&mut self, key: &StreamKey, events: Vec<StreamEvent>) {
-        self.events.extend(events.into_iter().map(|event| GroupEvent::Stream { key: *key, event }));
-    }
-
     pub(super) fn tick_streams(&mut self, now: Instant) {
-        self.streams.retain(|_, stream| !stream.is_over(now));
-        for key in self.streams.keys().copied().collect::<Vec<_>>() {
-            let Some(stream) = self.streams.get_mut(&key) else { continue };
-            let (mut out, mut events) = (Vec::new(), Vec::new());
-            stream.handle_timeout(now, &mut self.rng, &mut out, &mut events);
-            self.send_outputs(&key, out);
-            self.report_events(&key, events);
+        let over = self.streams.iter().filter(|(_, stream)| stream.is_over(now));
+        for key in over.map(|(key, _)| *key).collect::<Vec<_>>() {
+            self.forget_stream(&key);
         }
-        self.announce_everywhere();
+        let due = self.streams.iter().filter(|(_, stream)| stream.next_timeout() <= now);
+        for key in due.map(|(key, _)| *key).collect::<Vec<_>>() {
+            if let Some(stream) = self.streams.get_mut(&key) {
+                stream.stream.handle_timeout(now, &mut self.rng);
+            }
+            self.settle_stream(now, &key);
+        }
     }
 
+    /// A stream that has something new to offer is offered.
     fn announce_everywhere(&mut self) {
-        let ready =
-            self.neighbours.iter().filter(|(_, neighbour)| neighbour.reports != Reports::None);
+        let ready = self.neighbours.iter().filter(|(_, neighbour)| {
+            neighbour.reports().is_some_and(|reports| reports != Reports::None)
+        });
         for peer in ready.map(|(peer, _)| *peer).collect::<Vec<_>>() {
             self.announce_streams_to(peer);
         }
@@ -93,37 +132,34 @@ impl Group {
 
     /// Announces what is to be had here and was not announced yet.
     pub(super) fn announce_streams_to(&mut self, peer: PeerId) {
-        let Some(neighbour) = self.neighbours.get(&peer).filter(|neighbour| neighbour.is_announced)
-        else {
-            return;
-        };
-        let is_new = |key: &StreamKey| neighbour.media.get(key).is_none_or(|link| !link.announced);
+        let Some(neighbour) = self.neighbours.get(&peer) else { return };
+        let is_offered = |stream: &Stream| stream.is_publisher() || stream.has_fragments();
         let due: Vec<StreamKey> = self
             .streams
             .iter()
-            .filter(|(key, stream)| {
-                (stream.is_publisher() || stream.has_fragments()) && is_new(key)
-            })
+            .filter(|(key, stream)| is_offered(stream) && !neighbour.media.contains_key(key))
             .map(|(key, _)| *key)
             .collect();
         for key in due {
-            self.announce(peer, &key);
+            self.announce(peer, &key, MediaLink::Offered);
         }
     }
 
-    fn announce(&mut self, peer: PeerId, key: &StreamKey) {
+    fn announce(&mut self, peer: PeerId, key: &StreamKey, link: MediaLink) {
         let (Some(stream), Some(neighbour)) =
             (self.streams.get(key), self.neighbours.get_mut(&peer))
         else {
             return;
         };
-        let link = neighbour.media.entry(*key).or_default();
-        if link.announced || link.is_refused {
-            return;
+        neighbour.media.insert(*key, link);
+        let announcement = stream.announcement();
+        let map = stream.whole_map().filter(|_| link == MediaLink::Offered);
+        self.send(peer, Channel::MediaControl(*key), MediaControl::Announce(announcement).encode());
+        // What is to be had, at once: whoever wants it need not ask.
+        if let Some(map) = map {
+            let map = MediaControl::Availability(map).encode();
+            self.send(peer, Channel::MediaControl(*key), map);
         }
-        link.announced = true;
-        let message = MediaControl::Announce(stream.announcement.clone()).encode();
-        self.send(peer, Channel::MediaControl(*key), message);
     }
 
     pub(super) fn on_media_control(
@@ -135,6 +171,7 @@ impl Group {
     ) {
         let Some(message) = MediaControl::decode(message) else {
             self.stats.malformed += 1;
+            self.suspect(now, peer, Misconduct::Malformed);
             return;
         };
         if let MediaControl::Announce(announcement) = message {
@@ -146,10 +183,8 @@ impl Group {
             return;
         };
         let Some(stream) = self.streams.get_mut(&key) else { return };
-        let (mut out, mut events) = (Vec::new(), Vec::new());
-        stream.on_control(now, peer, message, &mut self.rng, &mut out, &mut events);
-        self.send_outputs(&key, out);
-        self.report_events(&key, events);
+        stream.stream.on_control(now, peer, message, &mut self.rng);
+        self.settle_stream(now, &key);
     }
 
     /// A neighbour has or wants a publication; if we do too, the two of us are linked.
@@ -160,44 +195,51 @@ impl Group {
         flow: u64,
         announcement: Announcement,
     ) {
-        let key = announcement.key;
+        let (key, parameters) = (announcement.key, announcement.parameters);
         let is_member = self.neighbours.get(&peer).is_some_and(|neighbour| neighbour.is_member());
-        if !is_member || !self.take_stream(now, announcement) {
+        if !is_member || !self.take_stream(now, peer, announcement) {
             self.reject(peer, flow);
             return;
         }
-        if let Some(neighbour) = self.neighbours.get_mut(&peer) {
-            let link = neighbour.media.entry(key).or_default();
-            link.control_flow = Some(flow);
-            // It refused us once, and wants it now.
-            link.announced &= !std::mem::take(&mut link.is_refused);
+        let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
+        let link = MediaLink::Open { control_flow: flow };
+        match neighbour.media.insert(key, link) {
+            Some(MediaLink::Offered | MediaLink::Open { .. }) => {}
+            // It refused us once, and wants it now; or it is news.
+            Some(MediaLink::Refused) | None => self.announce(peer, &key, link),
         }
-        self.announce(peer, &key);
-        let mut out = Vec::new();
         if let Some(stream) = self.streams.get_mut(&key) {
-            stream.add_neighbour(peer, &mut out);
+            stream.add_neighbour(now, peer, parameters);
         }
-        self.send_outputs(&key, out);
+        self.settle_stream(now, &key);
     }
 
     /// True if the stream is known, or wanted and now known.
-    fn take_stream(&mut self, now: Instant, announcement: Announcement) -> bool {
+    fn take_stream(&mut self, now: Instant, peer: PeerId, announcement: Announcement) -> bool {
         let key = announcement.key;
         if self.streams.contains_key(&key) {
             return true;
         }
-        let publishes_it = |stream: &Stream| {
-            stream.is_publisher() && stream.announcement.name == announcement.name
-        };
+        let publishes_it =
+            |stream: &Brought| stream.is_publisher() && stream.name() == announcement.name;
         if self.streams.values().any(publishes_it) {
             self.note_contest(key);
             return false;
         }
-        if !self.subscriptions.contains(&announcement.name) || !self.make_room(now) {
+        if !self.subscriptions.contains(&announcement.name) {
+            return false;
+        }
+        let brought = self.streams.values().filter(|stream| stream.by == Some(peer)).count();
+        if brought >= MAX_BROUGHT {
+            self.suspect(now, peer, Misconduct::TooManyStreams);
+            return false;
+        }
+        if !self.make_room(now) {
             return false;
         }
         let name = announcement.name.clone();
-        self.streams.insert(key, Stream::subscribed(now, announcement));
+        let stream = Stream::subscribed(now, announcement);
+        self.streams.insert(key, Brought { stream, by: Some(peer), at: now });
         self.events.push_back(GroupEvent::StreamFound { key, name });
         true
     }
@@ -207,43 +249,67 @@ impl Group {
         if self.contested.contains(&key) {
             return;
         }
-        if self.contested.len() >= MAX_STREAMS {
+        if self.contested.len() >= MAX_CONTESTED {
             self.contested.pop_front();
         }
         self.contested.push_back(key);
         self.events.push_back(GroupEvent::StreamContested { key });
     }
 
+    /// Streams that several know are not displaced by such as only one speaks of.
     fn make_room(&mut self, now: Instant) -> bool {
         if self.streams.len() < MAX_STREAMS {
             return true;
         }
-        let idle = self
-            .streams
-            .iter()
-            .filter(|(_, stream)| !stream.is_publisher() && stream.idle(now) > IDLE);
-        let longest = idle.max_by_key(|(_, stream)| stream.idle(now)).map(|(key, _)| *key);
-        longest.is_some_and(|key| self.streams.remove(&key).is_some())
+        let doubtful = self.streams.iter().filter(|(_, stream)| {
+            !stream.is_publisher() && !stream.is_vouched_for() && stream.idle(now) > IDLE
+        });
+        let idlest = doubtful.max_by_key(|(_, stream)| (stream.idle(now), stream.at));
+        let Some(key) = idlest.map(|(key, _)| *key) else { return false };
+        self.forget_stream(&key);
+        true
+    }
+
+    fn forget_stream(&mut self, key: &StreamKey) {
+        self.streams.remove(key);
+        for neighbour in self.neighbours.values_mut() {
+            neighbour.media.remove(key);
+        }
     }
 
     pub(super) fn on_media(&mut self, now: Instant, peer: PeerId, key: &StreamKey, message: Bytes) {
         let Some(stream) = self.streams.get_mut(key) else { return };
-        let (mut out, mut events) = (Vec::new(), Vec::new());
-        stream.on_fragment(now, peer, message, &mut out, &mut events);
-        self.send_outputs(key, out);
-        self.report_events(key, events);
+        let had_nothing = !stream.has_fragments();
+        stream.stream.on_fragment(now, peer, message, &mut self.rng);
+        let has_some = had_nothing && stream.has_fragments();
+        self.settle_stream(now, key);
+        if has_some {
+            self.announce_everywhere();
+        }
     }
 
     /// The neighbour has nothing to do with this stream any more.
-    pub(super) fn drop_media(&mut self, peer: &PeerId, key: &StreamKey) {
+    pub(super) fn drop_media(&mut self, now: Instant, peer: &PeerId, key: &StreamKey) {
         if let Some(stream) = self.streams.get_mut(key) {
-            stream.remove_neighbour(peer);
+            stream.stream.remove_neighbour(now, peer, &mut self.rng);
         }
-        if let Some(link) =
-            self.neighbours.get_mut(peer).and_then(|neighbour| neighbour.media.get_mut(key))
-        {
-            link.is_refused = true;
-            link.control_flow = None;
+        if let Some(neighbour) = self.neighbours.get_mut(peer) {
+            neighbour.media.insert(*key, MediaLink::Refused);
         }
+        self.settle_stream(now, key);
+    }
+
+    /// Whether a stream is wanted that we get nothing of, though it may go on elsewhere.
+    pub(super) fn lacks_stream(&self, now: Instant) -> bool {
+        let lacks = |name: &String| {
+            let mut of_name =
+                self.streams.values().filter(|stream| stream.name() == name).peekable();
+            of_name.peek().is_none()
+                || of_name.all(|stream| {
+                    let idle = stream.idle(now);
+                    idle > SILENCE && idle < LONG_SILENCE && !stream.has_ended()
+                })
+        };
+        self.subscriptions.iter().any(lacks)
     }
 }

@@ -1,9 +1,8 @@
-//! Sessions, proofs of membership and reports.
+//! Sessions with members, and proofs of membership.
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rand::seq::IteratorRandom;
 use rtmfp::{
     crypto::PeerId,
     wire::{Address, Origin},
@@ -11,78 +10,180 @@ use rtmfp::{
 
 use super::{
     Action, Channel, Group, GroupEvent, Incoming, PeerSession,
-    neighbour::{Neighbour, Reports},
+    neighbour::{Neighbour, Reports, Standing},
 };
 use crate::{
-    heard::EXPIRY,
-    wire::{Join, Member, Report, control},
+    heard::Informant,
+    multicast::Misconduct,
+    wire::{Join, control},
 };
 
-/// A report goes to one neighbour at random this often.
-pub(super) const REPORT_PERIOD: Duration = Duration::from_secs(10);
-/// Sessions beyond this are closed at once.
-const MAX_NEIGHBOURS: usize = 128;
-/// Addresses of our own that we were told of and tell others.
-const MAX_OBSERVED: usize = 4;
+/// Neighbours that proved membership; more are closed at once.
+const MAX_MEMBERS: usize = 96;
+/// Sessions that have proved nothing yet; the oldest makes room.
+const MAX_STRANGERS: usize = 24;
+/// A session whose peer has not proved membership by then is closed.
+const PROOF_TIMEOUT: Duration = Duration::from_secs(8);
+/// Who did wrong is not let in again before this.
+const BAN: Duration = Duration::from_secs(300);
+const MAX_BANNED: usize = 256;
+
+/// How a session with a peer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parting {
+    /// It said goodbye.
+    Left,
+    /// It fell silent, or the network did.
+    Lost,
+}
 
 impl Group {
-    /// The server, or somebody else, says that `peer` is a member.
+    /// The server says that `peer` is a member.
     pub fn hint(&mut self, now: Instant, peer: PeerId) {
-        if peer == self.own {
-            return;
+        if peer != self.own && !self.is_banned(now, &peer) {
+            self.heard.hear(now, peer, &[], Informant::Server);
+            self.topology_soon(now);
         }
-        // The server knows better than our own failed attempt.
-        self.heard.revive(&peer);
-        self.heard.hear(now, peer, &[]);
-        self.topology_soon(now);
     }
 
     /// A session with a peer is open.
     pub fn handle_peer_opened(&mut self, now: Instant, peer: PeerId, session: PeerSession) {
         self.connecting.remove(&peer);
-        if self.neighbours.len() >= MAX_NEIGHBOURS {
+        let members = self.neighbours.values().filter(|neighbour| neighbour.is_member()).count();
+        if members >= MAX_MEMBERS || self.is_banned(now, &peer) {
             self.actions.push_back(Action::Disconnect { peer });
             return;
         }
+        self.make_room_for_stranger(now);
         self.neighbours.insert(peer, Neighbour::new(now, session));
         if session.is_initiator {
-            self.send_join(peer);
+            self.introduce_ourselves(peer);
+        }
+    }
+
+    fn make_room_for_stranger(&mut self, now: Instant) {
+        let strangers = || self.neighbours.iter().filter(|(_, neighbour)| !neighbour.is_member());
+        if strangers().count() < MAX_STRANGERS {
+            return;
+        }
+        // Whom we went to is rather kept than who came to us.
+        let oldest = strangers().min_by_key(|(_, other)| (other.session.is_initiator, other.since));
+        if let Some(peer) = oldest.map(|(peer, _)| *peer) {
+            self.drop_neighbour(now, peer);
         }
     }
 
     /// A session with a peer could not be opened.
     pub fn handle_connect_failed(&mut self, now: Instant, peer: &PeerId) {
-        if self.connecting.remove(peer).is_some() {
-            self.heard.bury(now, peer);
+        if self.connecting.remove(peer).is_some()
+            && let Some(heard) = self.heard.get_mut(peer)
+        {
+            heard.fail(now);
         }
     }
 
     /// A session is over.
-    pub fn handle_peer_closed(&mut self, now: Instant, peer: &PeerId) {
-        let Some(neighbour) = self.neighbours.remove(peer) else { return };
-        for stream in self.streams.values_mut() {
-            stream.remove_neighbour(peer);
+    pub fn handle_peer_closed(&mut self, now: Instant, peer: &PeerId, parting: Parting) {
+        let Some(neighbour) = self.forget_neighbour(now, peer) else { return };
+        let has_agreed = neighbour.is_parting || neighbour.asked_to_leave.is_some();
+        if let Some(heard) = self.heard.get_mut(peer) {
+            match parting {
+                Parting::Left if has_agreed => heard.part(now),
+                Parting::Left => heard.leave(now),
+                Parting::Lost => heard.fail(now),
+            }
         }
-        self.heard.bury(now, peer);
+        if !has_agreed {
+            self.note_loss(now, parting);
+        }
+    }
+
+    fn forget_neighbour(&mut self, now: Instant, peer: &PeerId) -> Option<Neighbour> {
+        let neighbour = self.neighbours.remove(peer)?;
+        for key in neighbour.media.keys() {
+            if let Some(stream) = self.streams.get_mut(key) {
+                stream.remove_neighbour(now, peer, &mut self.rng);
+            }
+        }
         if neighbour.is_announced {
             self.events.push_back(GroupEvent::NeighborDisconnected(*peer));
         }
-        self.topology_soon(now);
+        for key in neighbour.media.keys() {
+            self.settle_stream(now, key);
+        }
+        Some(neighbour)
     }
 
-    /// The round trip time to a neighbour was measured.
-    pub fn set_rtt(&mut self, peer: &PeerId, rtt: Duration) {
-        if let Some(neighbour) = self.neighbours.get_mut(peer) {
-            neighbour.rtt = Some(rtt);
+    /// Ends a session that has proved nothing.
+    pub(super) fn drop_neighbour(&mut self, now: Instant, peer: PeerId) {
+        self.actions.push_back(Action::Disconnect { peer });
+        self.forget_neighbour(now, &peer);
+        if let Some(heard) = self.heard.get_mut(&peer) {
+            heard.fail(now);
+        }
+    }
+
+    /// We and a neighbour have agreed to part: it is no worse for that.
+    fn part_from(&mut self, now: Instant, peer: PeerId) {
+        self.actions.push_back(Action::Disconnect { peer });
+        self.forget_neighbour(now, &peer);
+        if let Some(heard) = self.heard.get_mut(&peer) {
+            heard.part(now);
+        }
+    }
+
+    pub(super) fn close_strangers(&mut self, now: Instant) {
+        let is_late = |since: Instant| now.saturating_duration_since(since) > PROOF_TIMEOUT;
+        let late = self
+            .neighbours
+            .iter()
+            .filter(|(_, neighbour)| !neighbour.is_member() && is_late(neighbour.since));
+        for peer in late.map(|(peer, _)| *peer).collect::<Vec<_>>() {
+            self.drop_neighbour(now, peer);
+        }
+    }
+
+    /// A neighbour did what no honest one does: it is dropped when that was too much.
+    pub(super) fn suspect(&mut self, now: Instant, peer: PeerId, of: Misconduct) {
+        self.stats.misconduct += 1;
+        let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
+        if !neighbour.strike(now, of) {
+            return;
+        }
+        self.stats.neighbours_banned += 1;
+        self.drop_neighbour(now, peer);
+        if self.banned.len() >= MAX_BANNED {
+            self.banned.retain(|_, until| *until > now);
+        }
+        if self.banned.len() < MAX_BANNED {
+            self.banned.insert(peer, now + BAN);
+        }
+        self.events.push_back(GroupEvent::NeighborBanned { peer, of });
+    }
+
+    pub(super) fn is_banned(&self, now: Instant, peer: &PeerId) -> bool {
+        self.banned.get(peer).is_some_and(|until| *until > now)
+    }
+
+    /// What is known of the way to a neighbour: its round trip time, if that was measured, and how
+    /// many bytes of fragments wait to be sent to it. To be called about ten times a second.
+    pub fn set_way(&mut self, peer: &PeerId, rtt: Option<Duration>, backlog: usize) {
+        let Some(neighbour) = self.neighbours.get_mut(peer) else { return };
+        neighbour.rtt = rtt.or(neighbour.rtt);
+        let rtt = neighbour.rtt.unwrap_or_default();
+        for key in neighbour.media.keys() {
+            if let Some(stream) = self.streams.get_mut(key) {
+                stream.set_way(peer, rtt, backlog);
+            }
         }
     }
 
     /// A neighbour opened a flow.
-    pub fn handle_flow_opened(&mut self, peer: PeerId, flow: u64, kind: Incoming) {
-        let is_taken =
-            self.neighbours.get_mut(&peer).is_some_and(|neighbour| neighbour.add_flow(flow, kind));
-        if !is_taken {
+    pub fn handle_flow_opened(&mut self, now: Instant, peer: PeerId, flow: u64, kind: Incoming) {
+        let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
+        if !neighbour.add_flow(flow, kind) {
             self.actions.push_back(Action::Reject { peer, flow });
+            self.suspect(now, peer, Misconduct::Flood);
         }
     }
 
@@ -99,12 +200,13 @@ impl Group {
         let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
         match neighbour.remove_flow(flow) {
             // The control flow is the life of the relation.
-            Some(Incoming::Control) if neighbour.control_flow == Some(flow) => {
-                self.disconnect(now, peer)
+            Some(Incoming::Control) if neighbour.control_flow() == Some(flow) => {
+                self.actions.push_back(Action::Disconnect { peer });
+                self.handle_peer_closed(now, &peer, Parting::Left);
             }
             Some(Incoming::MediaControl) => {
                 if let Some(key) = neighbour.stream_of(flow) {
-                    self.drop_media(&peer, &key);
+                    self.drop_media(now, &peer, &key);
                 }
             }
             _ => {}
@@ -114,8 +216,15 @@ impl Group {
     /// A neighbour refuses one of our flows.
     pub fn handle_flow_rejected(&mut self, now: Instant, peer: PeerId, channel: Channel) {
         match channel {
-            Channel::Control => self.disconnect(now, peer),
-            Channel::MediaControl(key) | Channel::Media(key) => self.drop_media(&peer, &key),
+            Channel::Control => {
+                let has_asked =
+                    self.neighbours.get(&peer).is_some_and(|other| other.asked_to_leave.is_some());
+                match has_asked {
+                    true => self.part_from(now, peer),
+                    false => self.drop_neighbour(now, peer),
+                }
+            }
+            Channel::MediaControl(key) | Channel::Media(key) => self.drop_media(now, &peer, &key),
         }
     }
 
@@ -130,22 +239,22 @@ impl Group {
     }
 
     fn on_control(&mut self, now: Instant, peer: PeerId, flow: u64, message: &[u8]) {
-        let is_member = self.neighbours.get(&peer).is_some_and(Neighbour::is_member);
-        match message.first() {
-            Some(&control::JOIN) => self.on_join(now, peer, flow, message),
-            Some(&(control::READY_EXACT | control::READY_NEAREST)) if is_member => {
-                if self
-                    .neighbours
-                    .get(&peer)
-                    .is_some_and(|neighbour| neighbour.reports == Reports::None)
-                {
+        let reports = self.neighbours.get(&peer).and_then(Neighbour::reports);
+        match (message.first(), reports) {
+            (Some(&control::JOIN), _) => self.on_join(now, peer, flow, message),
+            (Some(&(control::READY_EXACT | control::READY_NEAREST)), Some(reports)) => {
+                if reports == Reports::None {
                     self.send_report(now, peer, Reports::Asked);
+                    self.announce_streams_to(peer);
                 }
             }
-            Some(&control::REPORT) if is_member => self.on_report(now, peer, message),
-            Some(&control::ASK_DISCONNECT) if is_member => self.on_ask_disconnect(peer, flow),
-            Some(&control::HELLO) => {}
-            _ => self.stats.malformed += 1,
+            (Some(&control::REPORT), Some(_)) => self.on_report(now, peer, message),
+            (Some(&control::ASK_DISCONNECT), Some(_)) => self.on_ask_disconnect(peer, flow),
+            (Some(&control::HELLO), _) => {}
+            _ => {
+                self.stats.malformed += 1;
+                self.suspect(now, peer, Misconduct::Malformed);
+            }
         }
     }
 
@@ -161,106 +270,28 @@ impl Group {
             self.reject(peer, flow);
             return;
         }
-        neighbour.control_flow = Some(flow);
-        let has_joined = neighbour.has_joined;
+        let was_introduced = neighbour.standing != Standing::Stranger;
+        let reports = neighbour.reports().unwrap_or(Reports::None);
+        neighbour.standing = Standing::Member { control_flow: flow, reports };
         let address = Address::new(neighbour.session.remote, Origin::Observed);
-        self.heard.revive(&peer);
-        self.heard.hear(now, peer, &[address]);
-        if !has_joined {
-            self.send_join(peer);
+        self.heard.hear(now, peer, &[address], Informant::Itself);
+        if let Some(heard) = self.heard.get_mut(&peer) {
+            heard.connect(now);
+        }
+        if !was_introduced {
+            self.introduce_ourselves(peer);
         }
     }
 
-    fn send_join(&mut self, peer: PeerId) {
+    fn introduce_ourselves(&mut self, peer: PeerId) {
         let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
-        neighbour.has_joined = true;
+        if neighbour.standing == Standing::Stranger {
+            neighbour.standing = Standing::Introduced;
+        }
         let proof = self.spec.proof(&neighbour.session.far_nonce);
         let join = Join { group: self.spec.group_id(), proof, to: peer };
         self.send(peer, Channel::Control, join.encode());
         self.send(peer, Channel::Control, vec![control::HELLO]);
         self.send(peer, Channel::Control, vec![control::READY_EXACT]);
-    }
-
-    fn on_report(&mut self, now: Instant, peer: PeerId, message: &[u8]) {
-        let Some(report) = Report::decode(message) else {
-            self.stats.malformed += 1;
-            return;
-        };
-        self.learn(now, peer, &report);
-        let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
-        let before = std::mem::replace(&mut neighbour.reports, Reports::Exchanged);
-        if !std::mem::replace(&mut neighbour.is_announced, true) {
-            self.events.push_back(GroupEvent::NeighborConnected(peer));
-        }
-        if before != Reports::Asked {
-            self.send_report(now, peer, Reports::Exchanged);
-        }
-        self.announce_streams_to(peer);
-    }
-
-    fn learn(&mut self, now: Instant, peer: PeerId, report: &Report) {
-        if let Some(observed) = report.observed.filter(Address::is_connectable)
-            && !self.observed.contains(&observed)
-        {
-            // The oldest goes: we may have moved.
-            if self.observed.len() >= MAX_OBSERVED {
-                self.observed.remove(0);
-            }
-            self.observed.push(observed);
-        }
-        self.heard.hear(now, peer, &report.own);
-        let mut has_news = false;
-        for member in &report.members {
-            let age = Duration::from_secs(member.age);
-            let is_useful =
-                age < EXPIRY && member.peer != self.own && !self.heard.is_dead(now, &member.peer);
-            if is_useful {
-                has_news |= self.heard.hear(
-                    now.checked_sub(age).unwrap_or(now),
-                    member.peer,
-                    &member.addresses,
-                );
-            }
-        }
-        if has_news {
-            self.topology_soon(now);
-        }
-    }
-
-    /// Tells `peer` whom it should know: the best neighbours for its place on the ring.
-    fn send_report(&mut self, now: Instant, peer: PeerId, after: Reports) {
-        let latencies = self.latencies();
-        let members = self.heard.best_for(&peer, &latencies, &mut self.rng);
-        let members = members.iter().filter_map(|member| {
-            let heard = self.heard.get(member)?;
-            let age = now.saturating_duration_since(heard.at).as_secs();
-            let age = if self.neighbours.contains_key(member) { 0 } else { age };
-            Some(Member { peer: *member, age, addresses: heard.addresses.clone() })
-        });
-        let Some(neighbour) = self.neighbours.get(&peer) else { return };
-        let own: Vec<Address> =
-            self.host.into_iter().chain(self.observed.iter().copied()).collect();
-        let observed = Some(Address::new(neighbour.session.remote, Origin::Observed));
-        let report = Report { observed, own, members: members.collect() }.encode();
-        if let Some(neighbour) = self.neighbours.get_mut(&peer) {
-            neighbour.reports = after;
-        }
-        self.send(peer, Channel::Control, report);
-    }
-
-    pub(super) fn report_to_somebody(&mut self, now: Instant) {
-        let ready =
-            self.neighbours.iter().filter(|(_, neighbour)| neighbour.reports == Reports::Exchanged);
-        if let Some(peer) = ready.map(|(peer, _)| *peer).choose(&mut self.rng) {
-            self.send_report(now, peer, Reports::Asked);
-        }
-    }
-
-    /// A neighbour would leave us: fine unless we want it or have too few.
-    fn on_ask_disconnect(&mut self, peer: PeerId, flow: u64) {
-        let best = self.best_neighbours();
-        if !best.is_empty() && self.neighbours.len() > best.len() && !best.contains(&peer) {
-            self.actions.push_back(Action::Reject { peer, flow });
-        }
     }
 }

@@ -5,10 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rtmfp::crypto::PeerId;
-
 use super::{Channel, Incoming, PeerSession};
-use crate::wire::StreamKey;
+use crate::{multicast::Misconduct, wire::StreamKey};
 
 /// How far reports have been exchanged; they travel in pairs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,55 +17,98 @@ pub(super) enum Reports {
     Exchanged,
 }
 
+/// How far the two of us have come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Neither has proved anything.
+    Stranger,
+    /// We proved to it that we belong to the group, and wait for its proof.
+    Introduced,
+    /// It proved that it belongs to the group, on this flow, which is the life of the relation.
+    Member { control_flow: u64, reports: Reports },
+}
+
 /// What a stream's flows with this neighbour are.
-#[derive(Debug, Default)]
-pub(super) struct MediaLink {
-    /// We sent our announcement, which must happen once.
-    pub announced: bool,
-    /// Its media control flow.
-    pub control_flow: Option<u64>,
-    /// It wants nothing more of this.
-    pub is_refused: bool,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MediaLink {
+    /// We announced it; it has not said yet that it has or wants it.
+    Offered,
+    /// Both announced it; this is its flow.
+    Open { control_flow: u64 },
+    /// It wants nothing of this.
+    Refused,
 }
 
 #[derive(Debug)]
 pub(super) struct Neighbour {
     pub session: PeerSession,
     pub since: Instant,
-    pub rtt: Option<Duration>,
-    /// Its control flow, once it proved membership by it.
-    pub control_flow: Option<u64>,
-    pub has_joined: bool,
-    pub reports: Reports,
+    pub standing: Standing,
     /// The application knows of it.
     pub is_announced: bool,
     pub media: BTreeMap<StreamKey, MediaLink>,
+    /// When we last asked it for leave.
     pub asked_to_leave: Option<Instant>,
+    /// It asked for leave, and we granted it.
+    pub is_parting: bool,
+    /// When it last began an exchange of reports.
+    pub reported: Option<Instant>,
+    pub rtt: Option<Duration>,
     flows: BTreeMap<u64, Incoming>,
+    strikes: BTreeMap<Misconduct, u32>,
+    strikes_since: Instant,
 }
 
 /// Flows of one neighbour that we look at.
-const MAX_FLOWS: usize = 128;
+const MAX_FLOWS: usize = 64;
+/// What was done wrong is forgotten after this.
+const STRIKE_MEMORY: Duration = Duration::from_secs(60);
 
 impl Neighbour {
     pub fn new(now: Instant, session: PeerSession) -> Self {
         Self {
             session,
             since: now,
-            rtt: None,
-            control_flow: None,
-            has_joined: false,
-            reports: Reports::None,
+            standing: Standing::Stranger,
             is_announced: false,
             media: BTreeMap::new(),
             asked_to_leave: None,
+            is_parting: false,
+            reported: None,
+            rtt: None,
             flows: BTreeMap::new(),
+            strikes: BTreeMap::new(),
+            strikes_since: now,
         }
     }
 
     /// It proved that it belongs to the group.
     pub fn is_member(&self) -> bool {
-        self.control_flow.is_some()
+        matches!(self.standing, Standing::Member { .. })
+    }
+
+    /// Its control flow, once it proved membership by it.
+    pub fn control_flow(&self) -> Option<u64> {
+        match self.standing {
+            Standing::Member { control_flow, .. } => Some(control_flow),
+            Standing::Stranger | Standing::Introduced => None,
+        }
+    }
+
+    /// How far reports have been exchanged, if it is a member.
+    pub fn reports(&self) -> Option<Reports> {
+        match self.standing {
+            Standing::Member { reports, .. } => Some(reports),
+            Standing::Stranger | Standing::Introduced => None,
+        }
+    }
+
+    /// Reports have come so far; what they were before.
+    pub fn set_reports(&mut self, new: Reports) -> Option<Reports> {
+        match &mut self.standing {
+            Standing::Member { reports, .. } => Some(std::mem::replace(reports, new)),
+            Standing::Stranger | Standing::Introduced => None,
+        }
     }
 
     /// False if there are too many.
@@ -85,20 +126,30 @@ impl Neighbour {
 
     /// The stream that one of its media control flows was bound to.
     pub fn stream_of(&self, flow: u64) -> Option<StreamKey> {
-        self.media.iter().find(|(_, link)| link.control_flow == Some(flow)).map(|(key, _)| *key)
+        let is_it = |link: &MediaLink| *link == MediaLink::Open { control_flow: flow };
+        self.media.iter().find(|(_, link)| is_it(link)).map(|(key, _)| *key)
     }
 
     /// Which of its flows a flow of ours answers.
     pub fn association_of(&self, channel: &Channel) -> Option<u64> {
         match channel {
             Channel::Control => None,
-            Channel::MediaControl(_) => self.control_flow,
-            Channel::Media(key) => self.media.get(key)?.control_flow,
+            Channel::MediaControl(_) => self.control_flow(),
+            Channel::Media(key) => match self.media.get(key)? {
+                MediaLink::Open { control_flow } => Some(*control_flow),
+                MediaLink::Offered | MediaLink::Refused => None,
+            },
         }
     }
 
-    /// Round trip time and who, for choosing the near.
-    pub fn latency(&self, peer: PeerId) -> Option<(Duration, PeerId)> {
-        Some((self.rtt?, peer))
+    /// It did wrong. True if that is too much.
+    pub fn strike(&mut self, now: Instant, of: Misconduct) -> bool {
+        if now.saturating_duration_since(self.strikes_since) > STRIKE_MEMORY {
+            self.strikes.clear();
+            self.strikes_since = now;
+        }
+        let count = self.strikes.entry(of).or_default();
+        *count += 1;
+        *count > of.tolerance()
     }
 }

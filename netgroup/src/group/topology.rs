@@ -1,41 +1,140 @@
 //! Whom to connect to, and whom to leave.
+//!
+//! A member that has too few neighbours looks for some; one that has enough only sees to it that
+//! it is connected to the nearest on the ring, on both sides, for these hold the group together.
+//! Choices stay as they are while they serve.
 
 use std::time::{Duration, Instant};
 
 use rtmfp::crypto::PeerId;
 
-use super::{Action, Channel, Group};
-use crate::wire::control;
+use super::{Action, Channel, Group, Parting};
+use crate::{
+    heard::{Heard, LOWEST_LATENCY, NEAREST_A_SIDE},
+    wire::control,
+};
 
 /// How often the wish list is made anew.
 pub(super) const PERIOD: Duration = Duration::from_secs(10);
-/// A session whose peer has not proved membership by then is closed.
-const PROOF_TIMEOUT: Duration = Duration::from_secs(15);
+/// Something happened that cannot wait for that.
+const SOON: Duration = Duration::from_millis(50);
+/// News of members, which come again and again.
+const NEWS: Duration = Duration::from_millis(500);
 /// A neighbour is not asked for leave more often.
 const ASK_INTERVAL: Duration = Duration::from_secs(90);
-/// Who has not answered by then will not, and others wait for the place.
+/// Neighbours asked in one go.
+const MAX_ASKED: usize = 2;
+/// Who has not answered by then will not.
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);
+/// Who has not answered by then is not counted on.
+const CONNECT_HOPE: Duration = Duration::from_secs(3);
 /// Sessions being opened at once.
 const MAX_CONNECTING: usize = 16;
+/// Hearsay is good enough while fewer members are known: there is nobody to confirm it.
+const FEW: usize = 4;
+/// The server is asked for members no more often; rarely, once it was asked in vain for so long.
+const FIRST_ASK: Duration = Duration::from_secs(8);
+const LAST_ASK: Duration = Duration::from_secs(60);
+const HOPE: Duration = Duration::from_secs(180);
+/// The group may have fallen apart if so many of the neighbours are lost within this.
+const LOSS_SPAN: Duration = Duration::from_secs(15);
+const LOSS_SHARE: usize = 3;
+
+/// What a member keeps in mind about its neighbourhood.
+#[derive(Debug)]
+pub(super) struct Topology {
+    pub next_look: Instant,
+    /// The neighbour chosen by chance, as long as it lasts.
+    random: Option<PeerId>,
+    /// Neighbours lost lately, and since when.
+    lost: (usize, Instant),
+    /// When the server may be asked for members again, and since when it was asked in vain.
+    pub ask_at: Instant,
+    asking_since: Option<Instant>,
+}
+
+impl Topology {
+    pub fn new(now: Instant) -> Self {
+        Self {
+            next_look: now + PERIOD,
+            random: None,
+            lost: (0, now),
+            ask_at: now + FIRST_ASK,
+            asking_since: None,
+        }
+    }
+}
 
 impl Group {
-    pub(super) fn latencies(&self) -> Vec<(Duration, PeerId)> {
-        self.neighbours.iter().filter_map(|(peer, neighbour)| neighbour.latency(*peer)).collect()
+    /// How many neighbours are enough, and how many too many.
+    fn wanted(&self) -> (usize, usize) {
+        let log = self.heard.size().members.max(2).ilog2() as usize;
+        (2 * NEAREST_A_SIDE + log.max(4) + 1, 2 * log + 13)
     }
 
-    pub(super) fn best_neighbours(&mut self) -> Vec<PeerId> {
-        let latencies = self.latencies();
-        self.heard.best_for(&self.own, &latencies, &mut self.rng)
+    pub(super) fn latencies(&self) -> Vec<(Duration, PeerId)> {
+        let members = self.neighbours.iter().filter(|(_, neighbour)| neighbour.is_member());
+        let mut latencies: Vec<_> =
+            members.filter_map(|(peer, neighbour)| Some((neighbour.rtt?, *peer))).collect();
+        latencies.sort_unstable();
+        latencies
+    }
+
+    /// Something changed that may change whom we want: look soon.
+    pub(super) fn topology_soon(&mut self, now: Instant) {
+        self.topology.next_look = self.topology.next_look.min(now + SOON);
+    }
+
+    /// Members were heard of; of interest to those who have too few neighbours.
+    pub(super) fn note_news(&mut self, now: Instant) {
+        if self.count_on(now) < self.wanted().0 {
+            self.topology.next_look = self.topology.next_look.min(now + NEWS);
+        }
+    }
+
+    /// A neighbour is gone that we did not part from.
+    pub(super) fn note_loss(&mut self, now: Instant, parting: Parting) {
+        let (count, since) = &mut self.topology.lost;
+        if now.saturating_duration_since(*since) > LOSS_SPAN {
+            (*count, *since) = (0, now);
+        }
+        *count += 1;
+        if parting == Parting::Lost && *count * LOSS_SHARE >= self.neighbours.len() + *count {
+            self.topology.ask_at = self.topology.ask_at.min(now);
+        }
+        self.topology_soon(now);
     }
 
     pub(super) fn update_topology(&mut self, now: Instant) {
-        let neighbours = &self.neighbours;
-        self.heard.expire(now, |peer| neighbours.contains_key(peer));
+        self.topology.next_look = now + PERIOD;
+        self.heard.expire(now);
+        self.banned.retain(|_, until| *until > now);
         self.give_up_connecting(now);
-        self.close_unproved(now);
-        let best = self.best_neighbours();
-        self.connect_to(now, &best);
-        self.ask_leave(now, &best);
+        self.close_strangers(now);
+        self.connect_to_nearest(now);
+        self.connect_to_more(now);
+        self.ask_leave(now);
+    }
+
+    /// Asks the server for members, if the group may have fallen apart without our knowing.
+    pub(super) fn ask_server(&mut self, now: Instant) {
+        if self.topology.ask_at > now {
+            return;
+        }
+        let is_alone = !self.neighbours.values().any(|neighbour| neighbour.is_member());
+        let (lost, since) = self.topology.lost;
+        let has_lost_many = lost * LOSS_SHARE >= self.neighbours.len() + lost
+            && lost > 1
+            && now.saturating_duration_since(since) < 4 * LOSS_SPAN;
+        if is_alone || has_lost_many || self.lacks_stream(now) {
+            self.actions.push_back(Action::AskServer);
+            let asking_since = *self.topology.asking_since.get_or_insert(now);
+            let is_hopeless = now.saturating_duration_since(asking_since) > HOPE;
+            self.topology.ask_at = now + if is_hopeless { LAST_ASK } else { FIRST_ASK };
+        } else {
+            self.topology.ask_at = now + Duration::from_secs(1);
+            self.topology.asking_since = None;
+        }
     }
 
     fn give_up_connecting(&mut self, now: Instant) {
@@ -48,52 +147,130 @@ impl Group {
         }
     }
 
-    fn close_unproved(&mut self, now: Instant) {
-        let is_late = |since: Instant| now.saturating_duration_since(since) > PROOF_TIMEOUT;
-        let unproved: Vec<PeerId> = self
-            .neighbours
-            .iter()
-            .filter(|(_, neighbour)| !neighbour.is_member() && is_late(neighbour.since))
-            .map(|(peer, _)| *peer)
-            .collect();
-        for peer in unproved {
-            self.disconnect(now, peer);
+    /// Neighbours there are, and those that are likely to be.
+    fn count_on(&self, now: Instant) -> usize {
+        let hoped = self
+            .connecting
+            .values()
+            .filter(|since| now.saturating_duration_since(**since) < CONNECT_HOPE);
+        self.neighbours.len() + hoped.count()
+    }
+
+    /// The nearest on the ring hold the group together: they are always wanted.
+    fn connect_to_nearest(&mut self, now: Instant) {
+        let is_there = |heard: &Heard| heard.is_connected || heard.may_try(now);
+        let nearest = self.heard.nearest(&self.own, NEAREST_A_SIDE, is_there);
+        let missing = nearest.into_iter().filter(|heard| !heard.is_connected);
+        for peer in missing.map(|heard| heard.peer).collect::<Vec<_>>() {
+            self.connect(now, peer);
         }
     }
 
-    fn connect_to(&mut self, now: Instant, best: &[PeerId]) {
-        for peer in best {
-            let is_busy = self.neighbours.contains_key(peer) || self.connecting.contains_key(peer);
-            if is_busy || self.connecting.len() >= MAX_CONNECTING || self.heard.is_dead(now, peer) {
-                continue;
+    /// Too few: one by chance, some at growing distances, and whoever there is.
+    fn connect_to_more(&mut self, now: Instant) {
+        let (enough, _) = self.wanted();
+        let mut missing = enough.saturating_sub(self.count_on(now));
+        if missing == 0 {
+            return;
+        }
+        let may_try = |heard: &Heard| heard.may_try(now);
+        let random = self.topology.random.filter(|peer| self.neighbours.contains_key(peer));
+        let chosen = match random {
+            Some(_) => None,
+            None => self.heard.anybody(&mut self.rng, may_try).map(|heard| heard.peer),
+        };
+        self.topology.random = random.or(chosen);
+        let mut wishes: Vec<PeerId> = chosen.into_iter().collect();
+        wishes.extend(self.heard.at_distances(&self.own, may_try).map(|heard| heard.peer));
+        for _ in 0..missing {
+            wishes.extend(self.heard.anybody(&mut self.rng, may_try).map(|heard| heard.peer));
+        }
+        // Those of networks where we know nobody come first.
+        wishes.sort_by_key(|peer| self.is_of_known_network(peer));
+        for peer in wishes {
+            if missing > 0 && self.connect(now, peer) {
+                missing -= 1;
             }
-            let Some(heard) = self.heard.get(peer) else { continue };
-            let addresses = heard.addresses.iter().map(|address| address.socket).collect();
-            self.connecting.insert(*peer, now);
-            self.actions.push_back(Action::Connect { peer: *peer, addresses });
         }
     }
 
-    /// With more neighbours than we want, those we do not want are asked whether we may go.
-    fn ask_leave(&mut self, now: Instant, best: &[PeerId]) {
-        let surplus = self.neighbours.len().saturating_sub(best.len());
-        let unwanted: Vec<PeerId> = self
+    /// Whether a neighbour has an address of the same /16 or /32.
+    fn is_of_known_network(&self, peer: &PeerId) -> bool {
+        let prefix = |address: std::net::IpAddr| match address {
+            std::net::IpAddr::V4(ip) => ip.octets()[..2].to_vec(),
+            std::net::IpAddr::V6(ip) => ip.octets()[..4].to_vec(),
+        };
+        let Some(heard) = self.heard.get(peer) else { return false };
+        heard.addresses().any(|address| {
+            let network = prefix(address.socket.ip());
+            self.neighbours.values().any(|other| prefix(other.session.remote.ip()) == network)
+        })
+    }
+
+    fn connect(&mut self, now: Instant, peer: PeerId) -> bool {
+        let is_busy = self.neighbours.contains_key(&peer)
+            || self.connecting.contains_key(&peer)
+            || self.connecting.len() >= MAX_CONNECTING
+            || self.is_banned(now, &peer);
+        let trusts_hearsay = self.heard.len() <= FEW;
+        let Some(heard) = self.heard.get(&peer).filter(|_| !is_busy) else { return false };
+        let trusted = heard.trusted_addresses(trusts_hearsay);
+        let addresses = trusted.map(|address| address.socket).collect();
+        self.connecting.insert(peer, now);
+        self.actions.push_back(Action::Connect { peer, addresses });
+        true
+    }
+
+    /// Neighbours that we would not do without: the nearest on the ring and in time, the one by
+    /// chance, and those with whom a stream is exchanged.
+    fn is_dear(&self, peer: &PeerId) -> bool {
+        let is_connected = |heard: &Heard| heard.is_connected;
+        let nearest = self.heard.nearest(&self.own, NEAREST_A_SIDE, is_connected);
+        let is_near = nearest.iter().any(|heard| heard.peer == *peer);
+        let latencies = self.latencies();
+        let is_quick = latencies.iter().take(LOWEST_LATENCY).any(|(_, quick)| quick == peer);
+        let is_chosen = self.topology.random == Some(*peer);
+        is_near
+            || is_quick
+            || is_chosen
+            || self.streams.values().any(|stream| stream.is_tied_to(peer))
+    }
+
+    /// With too many neighbours, some that we do not need are asked whether we may go.
+    fn ask_leave(&mut self, now: Instant) {
+        let (_, most) = self.wanted();
+        let surplus = self.neighbours.len().saturating_sub(most);
+        if surplus == 0 {
+            return;
+        }
+        let may_ask = |asked: Option<Instant>| {
+            asked.is_none_or(|at| now.saturating_duration_since(at) >= ASK_INTERVAL)
+        };
+        let mut candidates: Vec<(Option<Duration>, PeerId)> = self
             .neighbours
             .iter()
             .filter(|(peer, neighbour)| {
-                let asked = neighbour.asked_to_leave;
-                let may_ask =
-                    asked.is_none_or(|at| now.saturating_duration_since(at) >= ASK_INTERVAL);
-                neighbour.is_member() && !best.contains(peer) && may_ask
+                neighbour.is_member() && may_ask(neighbour.asked_to_leave) && !self.is_dear(peer)
             })
-            .map(|(peer, _)| *peer)
-            .take(surplus)
+            .map(|(peer, neighbour)| (neighbour.rtt, *peer))
             .collect();
-        for peer in unwanted {
+        candidates.sort_unstable_by(|a, b| b.cmp(a));
+        for (_, peer) in candidates.into_iter().take(surplus.min(MAX_ASKED)) {
             if let Some(neighbour) = self.neighbours.get_mut(&peer) {
                 neighbour.asked_to_leave = Some(now);
             }
             self.send(peer, Channel::Control, vec![control::ASK_DISCONNECT]);
+        }
+    }
+
+    /// A neighbour would leave us: fine unless we want it or have too few.
+    pub(super) fn on_ask_disconnect(&mut self, peer: PeerId, flow: u64) {
+        let (enough, _) = self.wanted();
+        if self.neighbours.len() > enough && !self.is_dear(&peer) {
+            if let Some(neighbour) = self.neighbours.get_mut(&peer) {
+                neighbour.is_parting = true;
+            }
+            self.actions.push_back(Action::Reject { peer, flow });
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-use super::{known::Known, store::Store};
+use super::{edge::Edge, store::Store};
 use crate::wire::{Fragment, FragmentStart};
 
 /// No RTMP message is larger.
@@ -23,6 +23,15 @@ impl Player {
     /// Begins with fragment `next`.
     pub fn new(next: u64) -> Self {
         Self { next, partial: None, lost: 0 }
+    }
+
+    /// Goes on with a later fragment; what is before it is lost.
+    pub fn jump(&mut self, to: u64) {
+        if to > self.next {
+            self.lost += to - self.next;
+            self.next = to;
+            self.partial = None;
+        }
     }
 
     /// The next fragment wanted.
@@ -68,11 +77,11 @@ impl Player {
         &mut self,
         now: Instant,
         store: &Store,
-        known: &Known,
+        edge: &Edge,
         window: Duration,
     ) -> bool {
-        let is_gap = self.next <= known.highest() && !store.has(self.next);
-        if !is_gap || (known.age(now, self.next) < window && self.next >= store.first()) {
+        let is_gap = self.next <= edge.highest() && !store.has(self.next);
+        if !is_gap || (edge.age(now, self.next) < window && self.next >= store.first()) {
             return false;
         }
         let Some(start) = store.next_start(self.next) else { return false };

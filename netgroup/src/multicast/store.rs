@@ -7,11 +7,14 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::wire::Fragment;
+use super::bits::Bits;
+use crate::wire::{Availability, Fragment, is_key_frame};
 
-/// Numbers from the first to the last held.
-const MAX_SPAN: u64 = 1 << 16;
-const MAX_BYTES: usize = 64 << 20;
+/// Numbers from the first to the last held: ten seconds of 200 Mbit/s.
+const MAX_SPAN: u64 = 1 << 18;
+const MAX_BYTES: usize = 96 << 20;
+/// The latest key frame and what follows it is kept for newcomers, however old, up to this.
+const KEEP_KEY_FRAME: Duration = Duration::from_secs(30);
 
 /// A fragment with the message it came in, which is passed on as it is.
 #[derive(Debug)]
@@ -21,12 +24,22 @@ pub(super) struct Held {
     arrived: Instant,
 }
 
+impl Held {
+    /// It begins a picture that needs no other.
+    pub fn is_key_frame(&self) -> bool {
+        self.fragment.start.is_some_and(|start| is_key_frame(start.kind, &self.fragment.payload))
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Store {
     /// Number of the front slot.
     base: u64,
     slots: VecDeque<Option<Held>>,
+    held: Bits,
     bytes: usize,
+    /// Starts of key frames, in order.
+    key_frames: VecDeque<u64>,
 }
 
 impl Store {
@@ -35,56 +48,84 @@ impl Store {
     }
 
     pub fn has(&self, id: u64) -> bool {
-        self.get(id).is_some()
+        self.held.has(id)
     }
 
-    /// First number that could be held.
+    /// First number that is held, if any is.
     pub fn first(&self) -> u64 {
         self.base
     }
 
-    /// The last fragment held.
-    pub fn last(&self) -> Option<u64> {
-        (!self.slots.is_empty()).then(|| self.base + self.slots.len() as u64 - 1)
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// The last fragment held, up to `limit`.
+    pub fn last_up_to(&self, limit: u64) -> Option<u64> {
+        self.held.last_up_to(limit)
+    }
+
+    /// Numbers not held, in order.
+    pub fn missing(&self, from: u64, to: u64) -> impl Iterator<Item = u64> + '_ {
+        self.held.missing(from, to)
+    }
+
+    /// How many of the `count` numbers up to `last` are held; 64 at most.
+    pub fn count_up_to(&self, last: u64, count: u32) -> u32 {
+        self.held.count_up_to(last, count)
+    }
+
+    /// What is held of the numbers from `first` to `last`, which is held itself.
+    pub fn map(&self, first: u64, last: u64) -> Availability {
+        Availability::of(first.max(self.base), last, |id| self.held.up_to(id))
+    }
+
+    /// The latest key frame held from `id` on.
+    pub fn last_key_frame(&self, id: u64) -> Option<u64> {
+        self.key_frames.back().copied().filter(|key| *key >= id)
     }
 
     /// The first fragment held that begins a message, from `id` on.
     pub fn next_start(&self, id: u64) -> Option<&Held> {
         let from = usize::try_from(id.saturating_sub(self.base)).ok()?;
-        self.slots
-            .range(from.min(self.slots.len())..)
-            .flatten()
-            .find(|held| held.fragment.start.is_some())
+        let slots = self.slots.range(from.min(self.slots.len())..);
+        slots.flatten().find(|held| held.fragment.start.is_some())
     }
 
-    /// The last fragment held that begins a message.
-    pub fn last_start(&self) -> Option<&Held> {
-        self.slots.iter().rev().flatten().find(|held| held.fragment.start.is_some())
-    }
-
-    /// Keeps a fragment. False if it is held already or too far from the others.
+    /// Keeps a fragment, and if need be lets the oldest go. False if it is held already.
     pub fn insert(&mut self, now: Instant, fragment: Fragment, message: Bytes) -> bool {
         let id = fragment.id;
-        if self.slots.is_empty() {
-            self.base = id;
+        if self.has(id) {
+            return false;
         }
-        while id < self.base && self.slots.len() as u64 + (self.base - id) <= MAX_SPAN {
+        if self.slots.is_empty() {
+            (self.base, self.held) = (id, Bits::default());
+        }
+        while id < self.base {
+            if self.slots.len() as u64 >= MAX_SPAN {
+                return false;
+            }
             self.slots.push_front(None);
             self.base -= 1;
         }
-        let Some(index) = id.checked_sub(self.base).filter(|index| *index < MAX_SPAN) else {
-            return false;
-        };
-        let index = index as usize;
-        while self.slots.len() <= index {
-            self.slots.push_back(None);
+        while id - self.base >= MAX_SPAN {
+            self.pop_front();
+            if self.slots.is_empty() {
+                (self.base, self.held) = (id, Bits::default());
+            }
         }
-        let slot = &mut self.slots[index];
-        if slot.is_some() {
-            return false;
+        let index = (id - self.base) as usize;
+        if self.slots.len() <= index {
+            self.slots.resize_with(index + 1, || None);
         }
         self.bytes += message.len();
-        *slot = Some(Held { fragment, message, arrived: now });
+        let held = Held { fragment, message, arrived: now };
+        if held.is_key_frame() {
+            let at = self.key_frames.partition_point(|key| *key < id);
+            self.key_frames.insert(at, id);
+        }
+        self.slots[index] = Some(held);
+        self.held.set(id);
         while self.bytes > MAX_BYTES {
             self.pop_front();
         }
@@ -92,19 +133,26 @@ impl Store {
     }
 
     fn pop_front(&mut self) {
-        if let Some(Some(held)) = self.slots.pop_front() {
-            self.bytes -= held.message.len();
+        if let Some(slot) = self.slots.pop_front() {
+            self.bytes -= slot.map_or(0, |held| held.message.len());
+            self.base += 1;
+            self.held.drop_before(self.base);
+            self.key_frames.pop_front_if(|key| *key < self.base);
         }
-        self.base += 1;
     }
 
-    /// Drops what arrived longer than `keep` ago, and the gaps before what is left.
+    /// Drops what arrived longer than `keep` ago, but for the latest key frame and what follows
+    /// it, and the gaps before what is left.
     pub fn expire(&mut self, now: Instant, keep: Duration) {
-        let is_old = |slot: &Option<Held>| match slot {
-            Some(held) => now.saturating_duration_since(held.arrived) > keep,
-            None => true,
-        };
-        while self.slots.len() > 1 && self.slots.front().is_some_and(is_old) {
+        while let Some(front) = self.slots.front().filter(|_| self.slots.len() > 1) {
+            let is_kept = front.as_ref().is_some_and(|held| {
+                let age = now.saturating_duration_since(held.arrived);
+                let serves_newcomers = self.key_frames.back().is_some_and(|key| *key <= self.base);
+                age <= keep || (serves_newcomers && age <= KEEP_KEY_FRAME)
+            });
+            if is_kept {
+                break;
+            }
             self.pop_front();
         }
     }
@@ -113,9 +161,11 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::FragmentStart;
 
-    fn put(store: &mut Store, now: Instant, id: u64) -> bool {
-        let message = Fragment::encode(id, None, 0, b"x");
+    fn put(store: &mut Store, now: Instant, id: u64, first_byte: u8) -> bool {
+        let start = Some(FragmentStart { kind: 9, timestamp: 0 });
+        let message = Fragment::encode(id, start, 0, &[first_byte, 1]);
         store.insert(now, Fragment::decode(&message).unwrap(), message)
     }
 
@@ -123,11 +173,42 @@ mod tests {
     fn grows_both_ways_and_forgets_the_old() {
         let now = Instant::now();
         let mut store = Store::default();
-        assert!(put(&mut store, now, 100) && put(&mut store, now, 103) && put(&mut store, now, 98));
-        assert!(!put(&mut store, now, 100) && !put(&mut store, now, 100 + MAX_SPAN));
-        assert_eq!((store.first(), store.last()), (98, Some(103)));
-        put(&mut store, now + Duration::from_secs(9), 104);
+        for id in [100, 103, 98] {
+            assert!(put(&mut store, now, id, 0x27));
+        }
+        assert!(!put(&mut store, now, 100, 0x27));
+        assert_eq!((store.first(), store.last_up_to(u64::MAX)), (98, Some(103)));
+        assert_eq!(store.last_up_to(102), Some(100));
+        put(&mut store, now + Duration::from_secs(9), 104, 0x27);
         store.expire(now + Duration::from_secs(11), Duration::from_secs(10));
-        assert_eq!((store.first(), store.last(), store.bytes), (104, Some(104), 3));
+        assert_eq!((store.first(), store.last_up_to(u64::MAX)), (104, Some(104)));
+        assert!(!store.has(103) && store.has(104));
+    }
+
+    #[test]
+    fn at_full_span_the_newest_wins() {
+        let now = Instant::now();
+        let mut store = Store::default();
+        assert!(put(&mut store, now, 1, 0x27) && put(&mut store, now, MAX_SPAN + 5, 0x27));
+        assert!(!store.has(1) && store.has(MAX_SPAN + 5));
+        assert!(put(&mut store, now, MAX_SPAN + 6, 0x27));
+        assert!(put(&mut store, now, 1 << 52, 0x27));
+        assert_eq!((store.first(), store.slots.len()), (1 << 52, 1));
+    }
+
+    #[test]
+    fn the_latest_key_frame_is_kept_longer() {
+        let now = Instant::now();
+        let mut store = Store::default();
+        let at = |seconds| now + Duration::from_secs(seconds);
+        for id in 1..=20 {
+            put(&mut store, at(id), id, if id == 3 { 0x17 } else { 0x27 });
+        }
+        assert_eq!(store.last_key_frame(1), Some(3));
+        store.expire(at(20), Duration::from_secs(10));
+        assert_eq!(store.first(), 3);
+        put(&mut store, at(21), 21, 0x17);
+        store.expire(at(21), Duration::from_secs(10));
+        assert_eq!((store.first(), store.last_key_frame(1)), (11, Some(21)));
     }
 }

@@ -1,5 +1,6 @@
 //! One publication of a stream, at its publisher or at a relay.
 
+mod relay;
 mod subscriber;
 
 use std::{
@@ -12,107 +13,38 @@ use rand::rngs::StdRng;
 use rtmfp::crypto::PeerId;
 
 use super::{
+    StreamStats,
     collect::Collecting,
-    known::Known,
+    edge::{DENSITY, Edge},
+    misconduct::Misconduct,
+    neighbour::Neighbour,
+    outbox::{Outbox, Output},
     player::Player,
     publisher::{cut, publisher_of},
-    pull::Pulls,
-    push::{PushPlan, residue},
+    pulls::Pulls,
+    pushers::Pushers,
+    relay_budget::RelayBudget,
     store::Store,
+    takers::Places,
 };
-use crate::wire::{Announcement, Availability, Fragment, FragmentStart, MediaControl};
+use crate::wire::{
+    Announcement, Availability, Fragment, FragmentStart, MediaControl, StreamKey, StreamParameters,
+};
 
 /// `multicastRelayMarginDuration`: how much longer than the window fragments are kept for others.
 const RELAY_MARGIN: Duration = Duration::from_secs(2);
-/// `multicastPushNeighborLimit`.
-const PUSH_LIMIT: usize = 4;
-/// No stream gets this far.
-const MAX_ID: u64 = 1 << 53;
-/// Further ahead than any stream runs: not believed, unless it stood still for so long that we may
-/// have missed all of that.
-const MAX_LEAP: u64 = 1 << 15;
-const STANDSTILL: Duration = Duration::from_secs(15);
 /// How long nothing new must come before a relay is believed that the stream has ended.
 const END_PATIENCE: Duration = Duration::from_secs(3);
 /// How long an ended publication is kept for those who fetch its last fragments.
 const AFTERLIFE: Duration = Duration::from_secs(30);
-
-/// A message of the stream, whole and in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Delivery {
-    /// RTMP message type.
-    pub kind: u8,
-    /// Milliseconds.
-    pub timestamp: u32,
-    /// RTMP message payload.
-    pub payload: Bytes,
-}
-
-/// What a stream tells its subscriber.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StreamEvent {
-    /// What comes next begins the playing. `from_start`: nothing was published before it.
-    Began {
-        /// True of the publication's first message.
-        from_start: bool,
-    },
-    /// The next message.
-    Message(Delivery),
-    /// The publisher ended it, and everything was delivered.
-    Ended,
-}
-
-/// Counters of one stream; bytes are of fragments with their headers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct StreamStats {
-    /// Neighbours that have or want it.
-    pub neighbours: usize,
-    /// Received from its publisher.
-    pub bytes_from_source: u64,
-    /// Received from relays.
-    pub bytes_from_peers: u64,
-    /// Of both, what we had pulled.
-    pub fragments_pulled: u64,
-    /// Received more than once.
-    pub duplicates: u64,
-    /// Given up after the window.
-    pub fragments_lost: u64,
-    /// Sent to neighbours.
-    pub bytes_sent: u64,
-    /// Published here.
-    pub bytes_published: u64,
-    /// Last fragment known.
-    pub newest: u64,
-}
-
-/// What a stream wants sent to a neighbour.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Output {
-    Control(PeerId, MediaControl),
-    /// A fragment that is worthless after the deadline.
-    Media(PeerId, Bytes, Instant),
-}
-
-#[derive(Debug, Default)]
-struct Neighbour {
-    map: Availability,
-    /// Residues it wants pushed.
-    wants: u8,
-    /// Residues we last asked it for.
-    asked: u8,
-    /// The last fragment it was told of.
-    told: u64,
-    order: u64,
-}
-
-/// Where a stream ends, as somebody said.
-#[derive(Debug, Clone, Copy)]
-struct End {
-    /// One more than its last fragment.
-    at: u64,
-    /// The publisher said so.
-    is_certain: bool,
-}
+/// Whatever a member announces, play and pushes are looked after this often.
+const LONGEST_TICK: Duration = Duration::from_millis(500);
+/// A stream that nobody has anything new of for this long is forgotten, as librtmfp does.
+const EXPIRY: Duration = Duration::from_secs(300);
+/// A stream that stood still for so long was cut off from us.
+const INTERRUPTION: Duration = Duration::from_secs(3);
+/// If nothing came for this long, a number far ahead may well be true.
+const STANDSTILL: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 enum Role {
@@ -122,50 +54,87 @@ enum Role {
     Playing(Player),
 }
 
+/// Where a stream ends, once that is believed.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    /// One more than its last fragment.
+    at: u64,
+    /// The source said so.
+    is_certain: bool,
+}
+
 #[derive(Debug)]
 pub(crate) struct Stream {
-    pub announcement: Announcement,
+    name: String,
+    key: StreamKey,
+    parameters: StreamParameters,
     role: Role,
     store: Store,
-    known: Known,
+    edge: Edge,
     neighbours: BTreeMap<PeerId, Neighbour>,
     next_order: u64,
-    plan: PushPlan,
+    places: Places,
+    budget: RelayBudget,
+    pushers: Pushers,
     pulls: Pulls,
     end: Option<End>,
     has_ended: bool,
-    map_turn: usize,
+    /// Since when several neighbours say that the stream is not as far as we believe.
+    contradicted: Option<Instant>,
+    /// Grows with every fragment held.
+    revision: u64,
     next_tick: Instant,
-    since: Instant,
+    /// When it was last looked whether residues starve.
+    fed_at: Option<Instant>,
+    /// When something new was last heard.
+    fresh: Instant,
     stats: StreamStats,
+    out: Outbox,
 }
 
 impl Stream {
     pub fn published(now: Instant, announcement: Announcement) -> Self {
-        Self::new(now, announcement, Role::Publisher { next: 1 })
+        Self::new(now, announcement, Role::Publisher { next: 1 }, Places::of_source())
     }
 
     pub fn subscribed(now: Instant, announcement: Announcement) -> Self {
-        Self::new(now, announcement, Role::Met)
+        Self::new(now, announcement, Role::Met, Places::of_relay())
     }
 
-    fn new(now: Instant, announcement: Announcement, role: Role) -> Self {
+    fn new(now: Instant, announcement: Announcement, role: Role, places: Places) -> Self {
+        let Announcement { name, key, parameters } = announcement;
         Self {
-            announcement,
+            name,
+            key,
+            parameters,
             role,
             store: Store::default(),
-            known: Known::default(),
+            edge: Edge::default(),
             neighbours: BTreeMap::new(),
             next_order: 0,
-            plan: PushPlan::new(),
+            budget: RelayBudget::default(),
+            places,
+            pushers: Pushers::default(),
             pulls: Pulls::default(),
             end: None,
             has_ended: false,
-            map_turn: 0,
+            contradicted: None,
+            revision: 0,
             next_tick: now,
-            since: now,
+            fed_at: None,
+            fresh: now,
             stats: StreamStats::default(),
+            out: Outbox::default(),
         }
+    }
+
+    /// What is said of it to others.
+    pub fn announcement(&self) -> Announcement {
+        Announcement { name: self.name.clone(), key: self.key, parameters: self.parameters }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     pub fn stats(&self) -> StreamStats {
@@ -173,12 +142,21 @@ impl Stream {
             Role::Playing(player) => player.lost,
             _ => 0,
         };
+        let pushed_to = self.neighbours.values().filter(|neighbour| neighbour.taker.gets != 0);
         StreamStats {
             neighbours: self.neighbours.len(),
+            pushed_to: pushed_to.count(),
             fragments_lost,
-            newest: self.known.highest(),
+            newest: self.edge.highest(),
             ..self.stats
         }
+    }
+
+    /// Who pushes how many of the eight residues to us.
+    pub fn pushers(&self) -> impl Iterator<Item = (PeerId, u32)> + '_ {
+        self.neighbours.iter().filter_map(|(peer, neighbour)| {
+            (neighbour.asked != 0).then_some((*peer, neighbour.asked.count_ones()))
+        })
     }
 
     pub fn is_publisher(&self) -> bool {
@@ -187,102 +165,132 @@ impl Stream {
 
     /// Worth telling others of.
     pub fn has_fragments(&self) -> bool {
-        self.store.last().is_some()
+        !self.store.is_empty()
     }
 
     /// How long nothing new was heard of it.
     pub fn idle(&self, now: Instant) -> Duration {
-        match self.known.highest() {
-            0 => now.saturating_duration_since(self.since),
-            highest => self.known.age(now, highest),
-        }
+        now.saturating_duration_since(self.fresh)
     }
 
-    /// A publication that has ended, and that nobody fetches from any more.
+    /// Whether somebody vouches for it: its publisher, or several.
+    pub fn is_vouched_for(&self) -> bool {
+        self.is_publisher()
+            || self.neighbours.len() > 1
+            || self.neighbours.values().any(|neighbour| neighbour.is_source)
+    }
+
+    /// A publication that has ended, and that nobody fetches from any more, or of which nobody
+    /// has anything.
     pub fn is_over(&self, now: Instant) -> bool {
-        self.is_publisher() && self.end.is_some() && self.idle(now) > AFTERLIFE
-    }
-
-    pub fn add_neighbour(&mut self, peer: PeerId, out: &mut Vec<Output>) {
-        self.next_order += 1;
-        let order = self.next_order;
-        self.neighbours.entry(peer).or_insert_with(|| Neighbour { order, ..Neighbour::default() });
-        self.send_map(peer, out);
-        if let Some(end) = self.end {
-            out.push(Output::Control(peer, MediaControl::End(end.at)));
+        match &self.role {
+            Role::Publisher { .. } => self.end.is_some() && self.idle(now) > AFTERLIFE,
+            _ => self.idle(now) > EXPIRY,
         }
     }
 
-    pub fn remove_neighbour(&mut self, peer: &PeerId) {
-        self.neighbours.remove(peer);
-        self.plan.forget(peer);
+    /// What to do and to tell, in order.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.out.pop()
+    }
+
+    /// A neighbour announced that it has or wants the stream, and how it wants it handled.
+    pub fn add_neighbour(&mut self, now: Instant, peer: PeerId, parameters: StreamParameters) {
+        self.next_order += 1;
+        let is_source = publisher_of(&self.key, &peer);
+        let neighbour = self.neighbours.entry(peer).or_default();
+        (neighbour.is_source, neighbour.parameters) = (is_source, parameters);
+        neighbour.taker.order = self.next_order;
+        neighbour.linked.get_or_insert(now);
+        self.follow_parameters();
+        self.send_map(now, peer, true);
+        if let Some(end) = self.end {
+            self.out.control(peer, MediaControl::End(end.at));
+        }
+    }
+
+    /// The publisher's word is what counts; without it, that of most.
+    fn follow_parameters(&mut self) {
+        if self.is_publisher() {
+            return;
+        }
+        let source = self.neighbours.values().find(|neighbour| neighbour.is_source);
+        if let Some(source) = source {
+            self.parameters = source.parameters;
+            return;
+        }
+        let middle = |of: fn(&StreamParameters) -> Duration| {
+            let mut all: Vec<Duration> =
+                self.neighbours.values().map(|neighbour| of(&neighbour.parameters)).collect();
+            all.sort_unstable();
+            all.get(all.len().saturating_sub(1) / 2).copied()
+        };
+        if let (Some(window), Some(update_period), Some(fetch_period)) =
+            (middle(|p| p.window), middle(|p| p.update_period), middle(|p| p.fetch_period))
+        {
+            self.parameters =
+                StreamParameters { window, update_period, fetch_period, ..self.parameters };
+        }
+    }
+
+    pub fn remove_neighbour(&mut self, now: Instant, peer: &PeerId, rng: &mut StdRng) {
+        if self.neighbours.remove(peer).is_none() {
+            return;
+        }
+        self.pushers.forget(peer);
         self.pulls.forget_peer(peer);
+        self.assign_places(now);
+        if !self.is_publisher() {
+            self.work(now, rng);
+        }
+    }
+
+    /// Whether a neighbour pushes to us, or we to it.
+    pub fn is_tied_to(&self, peer: &PeerId) -> bool {
+        self.neighbours
+            .get(peer)
+            .is_some_and(|neighbour| neighbour.asked != 0 || neighbour.taker.gets != 0)
+    }
+
+    /// All that is held, for who may want it.
+    pub fn whole_map(&self) -> Option<Availability> {
+        let last = self.store.last_up_to(self.edge.highest().max(1))?;
+        Some(self.store.map(0, last))
+    }
+
+    /// Whether its end was told, and everything delivered.
+    pub fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// What is known of the way to a neighbour: its round trip, and bytes that wait for it.
+    pub fn set_way(&mut self, peer: &PeerId, rtt: Duration, backlog: usize) {
+        if let Some(neighbour) = self.neighbours.get_mut(peer) {
+            (neighbour.rtt, neighbour.backlog) = (rtt, backlog);
+        }
     }
 
     /// Publishes a message: it goes out to those who asked.
-    pub fn publish(
-        &mut self,
-        now: Instant,
-        kind: u8,
-        timestamp: u32,
-        payload: &Bytes,
-        out: &mut Vec<Output>,
-    ) {
+    pub fn publish(&mut self, now: Instant, kind: u8, timestamp: u32, payload: &Bytes) {
         let Role::Publisher { next } = &mut self.role else { return };
         let first = *next;
         let messages: Vec<Bytes> = cut(first, FragmentStart { kind, timestamp }, payload).collect();
         *next += messages.len() as u64;
         for message in messages {
             self.stats.bytes_published += message.len() as u64;
-            self.keep_and_push(now, None, message, out);
+            let Some(fragment) = Fragment::decode(&message) else { continue };
+            self.note_edge(now, fragment.id);
+            self.keep_and_push(now, None, fragment, message);
         }
     }
 
     /// Ends the publication.
-    pub fn finish(&mut self, out: &mut Vec<Output>) {
+    pub fn finish(&mut self) {
         let Role::Publisher { next } = self.role else { return };
         self.end = Some(End { at: next, is_certain: true });
-        self.tell_end(None, next, out);
-    }
-
-    fn tell_end(&self, from: Option<PeerId>, at: u64, out: &mut Vec<Output>) {
-        for peer in self.neighbours.keys().filter(|peer| Some(**peer) != from) {
-            out.push(Output::Control(*peer, MediaControl::End(at)));
+        for peer in self.neighbours.keys() {
+            self.out.control(*peer, MediaControl::End(next));
         }
-    }
-
-    /// Holds a new fragment and passes it on. False if there was nothing new in it.
-    fn keep_and_push(
-        &mut self,
-        now: Instant,
-        from: Option<PeerId>,
-        message: Bytes,
-        out: &mut Vec<Output>,
-    ) -> bool {
-        let Some(fragment) = Fragment::decode(&message) else { return false };
-        let id = fragment.id;
-        self.known.note(now, id);
-        if !self.store.insert(now, fragment, message.clone()) {
-            return false;
-        }
-        let mut takers: Vec<_> = self
-            .neighbours
-            .iter()
-            .filter(|(peer, neighbour)| {
-                neighbour.wants >> residue(id) & 1 == 1 && Some(**peer) != from
-            })
-            .map(|(peer, neighbour)| (neighbour.order, *peer))
-            .collect();
-        takers.sort_unstable();
-        for (_, peer) in takers.into_iter().take(PUSH_LIMIT) {
-            self.send_fragment(now, peer, message.clone(), out);
-        }
-        true
-    }
-
-    fn send_fragment(&mut self, now: Instant, peer: PeerId, message: Bytes, out: &mut Vec<Output>) {
-        self.stats.bytes_sent += message.len() as u64;
-        out.push(Output::Media(peer, message, now + self.announcement.parameters.fetch_period));
     }
 
     /// A neighbour speaks of the stream.
@@ -292,114 +300,119 @@ impl Stream {
         peer: PeerId,
         message: MediaControl,
         rng: &mut StdRng,
-        out: &mut Vec<Output>,
-        events: &mut Vec<StreamEvent>,
     ) {
         let is_publisher = self.is_publisher();
         let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
         match message {
             MediaControl::Announce(_) => {}
-            MediaControl::PushMask(mask) => neighbour.wants = mask,
-            MediaControl::Pull(id) => {
-                if let Some(held) = self.store.get(id) {
-                    let message = held.message.clone();
-                    self.send_fragment(now, peer, message, out);
-                }
+            MediaControl::PushMask(mask) => {
+                neighbour.taker.wants = mask;
+                neighbour.told_refusal &= mask;
+                self.assign_places(now);
             }
-            MediaControl::Availability(map) if !is_publisher => {
-                let is_new = map.last > neighbour.map.last;
-                if !is_new || !self.takes_note(now, map.last) {
-                    return;
-                }
-                self.known.note(now, map.last);
-                if let Some(neighbour) = self.neighbours.get_mut(&peer) {
-                    neighbour.map = map;
-                }
-                // Whoever plays already looks at maps once a period; a beginner has no time to lose.
-                if !matches!(self.role, Role::Playing(_)) {
-                    self.work(now, rng, out, events);
-                }
+            MediaControl::Pull(id) => self.answer_pull(now, peer, id),
+            MediaControl::Availability(map) if is_publisher => {
+                let (highest, pace) = (self.edge.highest(), self.edge.pace());
+                neighbour.on_map(now, map, highest, pace);
             }
-            MediaControl::End(at) if !is_publisher => self.on_end(now, peer, at, out, events),
-            MediaControl::Availability(_) | MediaControl::End(_) => {}
+            MediaControl::Availability(map) => self.on_map(now, peer, map, rng),
+            MediaControl::End(at) if !is_publisher => self.on_end(now, peer, at),
+            MediaControl::End(_) => {}
         }
-    }
-
-    /// Nobody may make us believe that the stream ends before what is known of it. Relays pass it
-    /// on to those who do not know the publisher.
-    fn on_end(
-        &mut self,
-        now: Instant,
-        peer: PeerId,
-        at: u64,
-        out: &mut Vec<Output>,
-        events: &mut Vec<StreamEvent>,
-    ) {
-        let is_certain = publisher_of(&self.announcement.key, &peer);
-        let is_settled = self.end.is_some_and(|end| end.is_certain || !is_certain);
-        if is_settled || at > MAX_ID || at <= self.known.highest() {
-            return;
-        }
-        if self.end.is_none_or(|end| end.at != at) {
-            self.tell_end(Some(peer), at, out);
-        }
-        self.end = Some(End { at, is_certain });
-        self.play(now, events);
-    }
-
-    /// Nobody may make us believe that the stream is somewhere far ahead, unless we heard nothing
-    /// for so long that it may well be: then we begin anew.
-    fn takes_note(&mut self, now: Instant, id: u64) -> bool {
-        let highest = self.known.highest();
-        let is_near = highest == 0 || id < highest + MAX_LEAP;
-        if !is_near && id <= MAX_ID && self.idle(now) > STANDSTILL {
-            self.begin_anew();
-            return true;
-        }
-        let contradicts_end = self.end.is_some_and(|end| id >= end.at);
-        if contradicts_end && is_near {
-            self.end = self.end.filter(|end| end.is_certain);
-        }
-        is_near && id <= MAX_ID
-    }
-
-    fn begin_anew(&mut self) {
-        self.role = Role::Met;
-        self.store = Store::default();
-        self.known = Known::default();
-        self.plan = PushPlan::new();
-        self.pulls = Pulls::default();
-        self.end = None;
-        self.neighbours.values_mut().for_each(|neighbour| {
-            (neighbour.map, neighbour.asked, neighbour.told) = Default::default();
-        });
     }
 
     /// A fragment arrived.
-    pub fn on_fragment(
-        &mut self,
-        now: Instant,
-        peer: PeerId,
-        message: Bytes,
-        out: &mut Vec<Output>,
-        events: &mut Vec<StreamEvent>,
-    ) {
+    pub fn on_fragment(&mut self, now: Instant, peer: PeerId, message: Bytes, rng: &mut StdRng) {
         let Some(fragment) = Fragment::decode(&message) else { return };
-        if self.is_publisher() || !self.takes_note(now, fragment.id) {
+        let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
+        neighbour.serve(now);
+        if matches!(self.role, Role::Publisher { .. }) {
             return;
         }
-        let size = message.len() as u64;
-        if publisher_of(&self.announcement.key, &peer) {
-            self.stats.bytes_from_source += size;
-        } else {
-            self.stats.bytes_from_peers += size;
+        let (id, size) = (fragment.id, message.len() as u64);
+        let is_source = neighbour.is_source;
+        match is_source {
+            true => self.stats.bytes_from_source += size,
+            false => self.stats.bytes_from_peers += size,
         }
-        self.plan.on_fragment(now, &peer, fragment.id);
-        self.stats.fragments_pulled += u64::from(self.pulls.on_fragment(fragment.id));
-        if self.keep_and_push(now, Some(peer), message, out) {
-            self.play(now, events);
+        if !self.is_credible(now, peer, id, is_source) {
+            return;
+        }
+        if let Some(asked) = self.pulls.on_fragment(id) {
+            self.stats.fragments_pulled += 1;
+            if let Some(asked) = self.neighbours.get_mut(&asked) {
+                asked.pulls = asked.pulls.saturating_sub(1);
+            }
+        }
+        let is_new = !self.store.has(id);
+        if is_new {
+            self.keep_and_push(now, Some(peer), fragment, message);
+            self.advance_edge(now, id, is_source);
         } else {
             self.stats.duplicates += 1;
+        }
+        self.pushers.on_fragment(now, &peer, id, &self.edge);
+        let wanted = self.first_wanted();
+        if is_new {
+            self.play(now);
+        }
+        // A beginner that looks further back, and a trial that is over, do not wait for the time.
+        if self.first_wanted() < wanted {
+            self.pull_missing(now, rng);
+        }
+        if self.pushers.has_verdict(now) {
+            self.ask_for_pushes(now, rng);
+        }
+    }
+
+    /// Whether a fragment may be what it says. Far ahead nobody is believed alone, unless nothing
+    /// came for so long that we may have missed all of that; of the past only what is wanted is.
+    fn is_credible(&mut self, now: Instant, peer: PeerId, id: u64, is_source: bool) -> bool {
+        let is_alone = self.neighbours.len() == 1;
+        if self.edge.highest() == 0 || is_source {
+            return true;
+        }
+        if id > self.edge.farthest_credible() && !is_alone {
+            if self.idle(now) < STANDSTILL {
+                self.out.suspect(peer, Misconduct::FarFragment);
+            }
+            return false;
+        }
+        let floor = self.first_wanted().unwrap_or(1).min(self.store.first());
+        if id < floor && !self.pulls.is_outstanding(id) {
+            let kept = self.parameters.window + RELAY_MARGIN;
+            let is_ancient = self.edge.age(now, id) > kept * 2;
+            if is_ancient {
+                self.out.suspect(peer, Misconduct::LowFragment);
+            }
+            return false;
+        }
+        true
+    }
+
+    /// The stream has come as far as a fragment shows that has most of those before it; the
+    /// source's word counts by itself.
+    fn advance_edge(&mut self, now: Instant, id: u64, is_source: bool) {
+        if id <= self.edge.highest() {
+            return;
+        }
+        let span = DENSITY.min(id) as u32;
+        let is_dense = self.store.count_up_to(id, span) * 2 >= span;
+        if is_source || is_dense || self.neighbours.len() == 1 {
+            self.note_edge(now, id);
+        }
+    }
+
+    fn note_edge(&mut self, now: Instant, id: u64) {
+        if id > self.edge.highest() {
+            if self.idle(now) > INTERRUPTION {
+                // Who could not give anything may be able to now.
+                self.pushers.forgive();
+            }
+            self.edge.note(now, id);
+            self.fresh = now;
+            // It goes on.
+            self.end.take_if(|end| end.at <= id);
         }
     }
 
@@ -408,47 +421,16 @@ impl Stream {
     }
 
     /// The update period has passed.
-    pub fn handle_timeout(
-        &mut self,
-        now: Instant,
-        rng: &mut StdRng,
-        out: &mut Vec<Output>,
-        events: &mut Vec<StreamEvent>,
-    ) {
+    pub fn handle_timeout(&mut self, now: Instant, rng: &mut StdRng) {
         if self.next_tick > now {
             return;
         }
-        let parameters = self.announcement.parameters;
-        self.next_tick = now + parameters.update_period;
-        self.store.expire(now, parameters.window + RELAY_MARGIN);
-        self.tell_availability(parameters.send_to_all, out);
+        self.next_tick = now + self.parameters.update_period.min(LONGEST_TICK);
+        self.store.expire(now, self.parameters.window + RELAY_MARGIN);
+        self.watch_uplink(now);
+        self.tell_availability(now);
         if !self.is_publisher() {
-            self.work(now, rng, out, events);
-        }
-    }
-
-    fn tell_availability(&mut self, to_all: bool, out: &mut Vec<Output>) {
-        let count = self.neighbours.len();
-        if count == 0 {
-            return;
-        }
-        self.map_turn = (self.map_turn + 1) % count;
-        let (from, take) = if to_all { (0, count) } else { (self.map_turn, 1) };
-        let peers: Vec<PeerId> = self.neighbours.keys().copied().skip(from).take(take).collect();
-        for peer in peers {
-            self.send_map(peer, out);
-        }
-    }
-
-    fn send_map(&mut self, peer: PeerId, out: &mut Vec<Output>) {
-        let (Some(last), Some(neighbour)) = (self.store.last(), self.neighbours.get_mut(&peer))
-        else {
-            return;
-        };
-        if neighbour.told < last {
-            neighbour.told = last;
-            let map = Availability::of(self.store.first(), last, |id| self.store.has(id));
-            out.push(Output::Control(peer, MediaControl::Availability(map)));
+            self.work(now, rng);
         }
     }
 }

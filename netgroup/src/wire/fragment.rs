@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use rtmfp::wire::{Reader, put_vlu};
 
+/// No stream gets this far.
+pub const MAX_FRAGMENT: u64 = 1 << 53;
 /// Payload bytes of the largest fragment that Flash and librtmfp make.
 pub const MAX_PAYLOAD: usize = 959;
 
@@ -36,6 +38,18 @@ pub fn is_media_type(kind: u8) -> bool {
     matches!(kind, 0x08 | 0x09 | 0x0f | 0x11 | 0x12 | 0x14)
 }
 
+/// Whether an RTMP message is a picture that needs no other; a codec's header is none.
+pub fn is_key_frame(kind: u8, payload: &[u8]) -> bool {
+    const VIDEO: u8 = 9;
+    let &[first, second, ..] = payload else { return false };
+    // Enhanced RTMP names the kind of packet where a codec's number was.
+    let is_header = match first & 0x80 {
+        0 => matches!(first & 0x0f, 7 | 12) && second == 0,
+        _ => first & 0x0f == 0,
+    };
+    kind == VIDEO && first >> 4 & 7 == 1 && !is_header
+}
+
 impl Fragment {
     /// Decodes a message of a media flow. Flash sometimes leaves out how many fragments follow;
     /// the type that comes next tells.
@@ -45,7 +59,7 @@ impl Fragment {
         if marker & !(FIRST | MORE) != 0 {
             return None;
         }
-        let id = reader.vlu().ok().filter(|id| *id > 0)?;
+        let id = reader.vlu().ok().filter(|id| (1..=MAX_FRAGMENT).contains(id))?;
         let (is_first, has_more) = (marker & FIRST != 0, marker & MORE != 0);
         if has_more {
             let mut ahead = reader;

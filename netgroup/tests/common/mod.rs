@@ -8,7 +8,8 @@ use std::{
 
 use bytes::Bytes;
 use netgroup::{
-    Capabilities, Delivery, GroupEvent, GroupSpec, Node, NodeEvent, StreamEvent,
+    Capabilities, Delivery, Group, GroupEvent, GroupHandle, GroupSpec, Node, NodeEvent,
+    StreamEvent,
     wire::{StreamKey, StreamParameters},
 };
 use rand::{SeedableRng, rngs::StdRng};
@@ -28,10 +29,17 @@ pub enum Program {
 
 pub struct Member {
     pub node: Node,
+    pub group: GroupHandle,
     pub received: Vec<Delivery>,
     pub ended: bool,
     /// All that it was told, but for messages.
     pub events: Vec<NodeEvent>,
+}
+
+impl Member {
+    pub fn group(&mut self) -> &mut Group {
+        self.node.group(self.group).expect("it is in it")
+    }
 }
 
 pub struct Host {
@@ -57,15 +65,16 @@ impl Host {
         let Program::Member(member) = &mut self.program else { return };
         while let Some(event) = member.node.poll_event() {
             match event {
-                NodeEvent::Group(GroupEvent::Stream {
-                    event: StreamEvent::Message(message),
+                NodeEvent::Group {
+                    event: GroupEvent::Stream { event: StreamEvent::Message(message), .. },
                     ..
-                }) => {
+                } => {
                     member.received.push(message);
                 }
-                NodeEvent::Group(GroupEvent::Stream { event: StreamEvent::Ended, .. }) => {
-                    member.ended = true
-                }
+                NodeEvent::Group {
+                    event: GroupEvent::Stream { event: StreamEvent::Ended, .. },
+                    ..
+                } => member.ended = true,
                 other => member.events.push(other),
             }
         }
@@ -131,9 +140,10 @@ pub fn add_member(rig: &mut Rig<Host>, seed: u8) -> usize {
         Endpoint::new(Config { liveness, ..Config::default() }, identity, now, [seed; 32]);
     let url = format!("rtmfp://{SERVER}/").parse().unwrap();
     let servers = vec![SERVER.parse().unwrap()];
-    let mut node = Node::new(now, endpoint.peer_id(), url, servers, spec, [seed; 32]);
+    let mut node = Node::new(now, endpoint.peer_id(), url, servers, [seed; 32]);
+    let group = node.join(now, &mut endpoint, spec).unwrap();
     node.start(now, &mut endpoint);
-    let member = Member { node, received: Vec::new(), ended: false, events: Vec::new() };
+    let member = Member { node, group, received: Vec::new(), ended: false, events: Vec::new() };
     let address = SocketAddr::from(([192, 0, 2, seed], 4000));
     rig.add(address, Host { endpoint, program: Program::Member(Box::new(member)) })
 }
@@ -150,7 +160,7 @@ impl Broadcast {
     pub fn start(rig: &mut Rig<Host>, caster: usize) -> Self {
         let now = rig.now;
         let (member, endpoint) = rig.node(caster).member();
-        let key = member.node.group().publish(now, "stream", StreamParameters::default());
+        let key = member.group().publish(now, "stream", StreamParameters::default());
         member.node.flush(now, endpoint);
         Self { caster, key, sent: Vec::new(), step: Duration::from_millis(40) }
     }
@@ -162,13 +172,7 @@ impl Broadcast {
         let message = Delivery { kind, timestamp: index as u32 * 40, payload };
         let now = rig.now;
         let (member, endpoint) = rig.node(self.caster).member();
-        member.node.group().publish_message(
-            now,
-            &self.key,
-            kind,
-            message.timestamp,
-            &message.payload,
-        );
+        member.group().publish_message(now, &self.key, kind, message.timestamp, &message.payload);
         member.node.flush(now, endpoint);
         self.sent.push(message);
     }
@@ -205,5 +209,5 @@ impl Broadcast {
 }
 
 pub fn subscribe(rig: &mut Rig<Host>, member: usize) {
-    rig.node(member).member().0.node.group().subscribe("stream");
+    rig.node(member).member().0.group().subscribe("stream");
 }

@@ -89,6 +89,11 @@ impl<'a> SessionMut<'a> {
         self.session().sender.flow(flow).map_or(0, |flow| flow.buffered())
     }
 
+    /// Bytes queued on one flow that are not in flight: they wait for the network.
+    pub fn waiting_on(&mut self, flow: u64) -> usize {
+        self.session().sender.flow(flow).map_or(0, |flow| flow.waiting())
+    }
+
     /// The congestion window in bytes.
     pub fn congestion_window(&mut self) -> usize {
         self.session().sender.window()

@@ -207,6 +207,11 @@ impl SendFlow {
         self.buffered
     }
 
+    /// Of that, what is not in flight.
+    pub fn waiting(&self) -> usize {
+        self.buffered.saturating_sub(usize::try_from(self.outstanding).unwrap_or(usize::MAX))
+    }
+
     pub fn is_open(&self) -> bool {
         self.final_sequence.is_none()
     }

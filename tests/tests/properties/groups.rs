@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bolero::check;
 use bytes::Bytes;
 use netgroup::{
-    Capabilities, Channel, Group, GroupSpec, Incoming, PeerSession,
+    Capabilities, Channel, Group, GroupSpec, Incoming, Parting, PeerSession,
     wire::{
         Announcement, Availability, Fragment, FragmentStart, Join, MediaControl, StreamKey,
         StreamParameters,
@@ -63,7 +63,10 @@ impl Run {
         let (now, from) = (self.now, peer(script));
         match script.below(12) {
             0 => self.join(from),
-            1 => self.group.handle_peer_closed(now, &from),
+            1 => {
+                let parting = if script.is_rare(128) { Parting::Left } else { Parting::Lost };
+                self.group.handle_peer_closed(now, &from, parting);
+            }
             2 => self.open_flow(from, script),
             3 => self.group.handle_flow_finished(now, from, script.below(8).try_into().unwrap()),
             4 => {
@@ -78,6 +81,11 @@ impl Run {
             6 => {
                 let payload = Bytes::copy_from_slice(script.bytes(3_000));
                 self.group.publish_message(now, &self.published, 9, 5, &payload);
+            }
+            7 if script.is_rare(128) => {
+                let backlog = script.u16().into();
+                let rtt = Some(Duration::from_millis(script.byte().into()));
+                self.group.set_way(&from, rtt, backlog);
             }
             7 => self.now += Duration::from_millis(script.u16().into()),
             _ => {
@@ -99,7 +107,7 @@ impl Run {
             remote: ([192, 0, 2, 9], 9).into(),
         };
         self.group.handle_peer_opened(self.now, from, session);
-        self.group.handle_flow_opened(from, 1, Incoming::Control);
+        self.group.handle_flow_opened(self.now, from, 1, Incoming::Control);
         let join = Join { group: self.spec.group_id(), proof: self.spec.proof(&[1; 32]), to: OWN };
         self.group.handle_message(self.now, from, 1, join.encode().into());
     }
@@ -110,7 +118,7 @@ impl Run {
             1 => Incoming::MediaControl,
             _ => Incoming::Media(key(script)),
         };
-        self.group.handle_flow_opened(from, script.below(8) as u64, kind);
+        self.group.handle_flow_opened(self.now, from, script.below(8) as u64, kind);
     }
 
     fn drain(&mut self) {
@@ -134,8 +142,9 @@ fn message(script: &mut Script<'_>) -> Bytes {
             let last = script.number();
             let first = last.saturating_sub(script.u16().into());
             let holes = u64::from(script.byte() % 5) + 1;
-            let map = Availability::of(first, last, |fragment| fragment % holes == 0);
-            MediaControl::Availability(map)
+            let word =
+                (0..64).filter(|bit| bit % holes == 0).fold(0u64, |word, bit| word | 1 << bit);
+            MediaControl::Availability(Availability::of(first, last, |_| word))
         }
         5 if script.is_rare(20) => MediaControl::End(script.number()),
         _ => {

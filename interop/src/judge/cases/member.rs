@@ -71,7 +71,7 @@ fn playing(context: &Context) -> Result<Neighbour, Failure> {
 /// That has been told that we hold these fragments.
 fn offered(context: &Context, last: u64) -> Result<Neighbour, Failure> {
     let mut neighbour = playing(context)?;
-    neighbour.say_of_stream(&MediaControl::Availability(Availability::of(1, last, |_| true)));
+    neighbour.say_of_stream(&MediaControl::Availability(Availability::of(1, last, |_| u64::MAX)));
     Ok(neighbour)
 }
 
@@ -143,7 +143,7 @@ cases! {
         let parameters = StreamParameters::default();
         let announcement = Announcement { name: "nobody plays this".into(), key: KEY, parameters };
         neighbour.say_of_stream(&MediaControl::Announce(announcement));
-        neighbour.say_of_stream(&MediaControl::Availability(Availability::of(1, 64, |_| true)));
+        neighbour.say_of_stream(&MediaControl::Availability(Availability::of(1, 64, |_| u64::MAX)));
         let asked = neighbour.expect_media_control("a request", |message| match message {
             MediaControl::PushMask(mask) if mask != 0 => Some(()),
             MediaControl::Pull(_) => Some(()),
@@ -180,7 +180,7 @@ cases! {
     };
     "member.absurd-map", "notes §Multicast", "a map of fragments up to the end of numbers does no harm", |context| {
         let mut neighbour = playing(context)?;
-        neighbour.say_of_stream(&MediaControl::Availability(Availability::of(u64::MAX >> 1, (u64::MAX >> 1) + 64, |_| true)));
+        neighbour.say_of_stream(&MediaControl::Availability(Availability::of(u64::MAX >> 1, (u64::MAX >> 1) + 64, |_| u64::MAX)));
         neighbour.session.prove()
     };
 }

@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
-use netgroup::{Action, Channel, GroupEvent, Incoming, StreamEvent};
+use netgroup::{Action, Channel, GroupEvent, Incoming, Outgoing, StreamEvent};
 
 use super::{Host, Life};
 use crate::swarm::{
     crowd::{Role, host_of, peer_id},
     figures::Tally,
     film::published,
+    lies,
     link::{Letter, Note},
     world::World,
 };
@@ -27,7 +28,7 @@ impl Host {
         self.pump(world, tally, now);
     }
 
-    fn act(
+    pub(super) fn act(
         &mut self,
         world: &World,
         tally: &mut Tally,
@@ -40,17 +41,22 @@ impl Host {
                 self.connect(world, tally, now, group, host_of(&peer));
             }
             Action::Disconnect { peer } => self.disconnect(world, now, group, host_of(&peer)),
-            Action::Send { peer, channel, message, deadline, .. } => {
+            Action::Send(Outgoing { peer, channel, bytes, deadline, .. }) => {
                 let is_media = matches!(channel, Channel::Media(_));
                 let is_withheld =
                     is_media && world.crowd.guests[self.number].role == Role::FreeRider;
                 let to = host_of(&peer);
+                let bytes = match world.crowd.guests[self.number].role {
+                    Role::Liar(kind) => lies::twist(kind, channel, bytes),
+                    _ => bytes,
+                };
                 if let Some(link) = self.links.get_mut(&to).filter(|_| !is_withheld) {
                     let flow = link.flow(group, channel);
-                    let note = Note::Message { flow, kind: incoming(channel), bytes: message };
+                    let note = Note::Message { flow, kind: incoming(channel), bytes };
                     self.post(to, Letter { group, place: None, deadline, note }, is_media);
                 }
             }
+            Action::AskServer => self.ask_server(world, now, group),
             Action::Reject { peer, flow } => self.reject(group, host_of(&peer), flow),
         }
     }
@@ -69,6 +75,12 @@ impl Host {
         group: usize,
         event: GroupEvent,
     ) {
+        if let GroupEvent::NeighborBanned { peer, .. } = event {
+            match world.crowd.guests[host_of(&peer)].role {
+                Role::Liar(_) => tally.liars_dropped += 1,
+                _ => tally.honest_dropped += 1,
+            }
+        }
         let GroupEvent::Stream { event: StreamEvent::Message(message), key } = event else {
             return;
         };
@@ -123,7 +135,7 @@ impl Host {
                 let Some(link) = self.links.get_mut(&from) else { return };
                 if !link.known.contains(&(group, flow)) {
                     link.known.push((group, flow));
-                    self.groups[group].handle_flow_opened(peer, flow, kind);
+                    self.groups[group].handle_flow_opened(now, peer, flow, kind);
                 }
                 self.groups[group].handle_message(now, peer, flow, bytes);
             }
@@ -138,11 +150,11 @@ impl Host {
                 link.entered &= !(1 << group);
                 link.wanted_by &= !(1 << group);
                 link.forget_flows(group);
-                self.groups[group].handle_peer_closed(now, &peer);
+                self.groups[group].handle_peer_closed(now, &peer, netgroup::Parting::Left);
                 if link.wanted_by == 0 {
                     self.links.remove(&from);
                     let way = world.crowd.delay(self.number, from);
-                    self.mail_host(now + way, from, super::Event::Silent { with: self.number });
+                    self.mail_host(now + way, from, super::Event::Closed { with: self.number });
                 }
             }
         }

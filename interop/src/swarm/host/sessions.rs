@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use netgroup::PeerSession;
+use netgroup::{Parting, PeerSession};
 use rand::RngExt;
 use rtmfp::crypto::sha256;
 
@@ -91,7 +91,7 @@ impl Host {
             Some(_) => self.open(world, now, with),
             None => {
                 let way = world.crowd.delay(self.number, with);
-                self.mail_host(now + way, with, Event::Silent { with: self.number });
+                self.mail_host(now + way, with, Event::Closed { with: self.number });
             }
         }
     }
@@ -130,16 +130,16 @@ impl Host {
         };
         let (peer, rtt) = (peer_id(world.seed, with), link.rtt);
         self.groups[group].handle_peer_opened(now, peer, session);
-        self.groups[group].set_rtt(&peer, rtt);
+        self.groups[group].set_way(&peer, Some(rtt), 0);
     }
 
     /// A session is over, without our doing.
-    pub(super) fn lose(&mut self, world: &World, now: Instant, with: usize) {
+    pub(super) fn lose(&mut self, world: &World, now: Instant, with: usize, parting: Parting) {
         let Some(link) = self.links.remove(&with) else { return };
         let peer = peer_id(world.seed, with);
         for group in 0..self.groups.len() {
             if link.entered >> group & 1 == 1 {
-                self.groups[group].handle_peer_closed(now, &peer);
+                self.groups[group].handle_peer_closed(now, &peer, parting);
             }
         }
     }
@@ -157,7 +157,7 @@ impl Host {
             self.links.remove(&with);
             if is_open {
                 let way = world.crowd.delay(self.number, with);
-                self.mail_host(now + way, with, Event::Silent { with: self.number });
+                self.mail_host(now + way, with, Event::Closed { with: self.number });
             }
         } else if was_entered {
             self.say_left(now, group, with);

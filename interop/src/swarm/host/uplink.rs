@@ -38,7 +38,7 @@ impl Host {
             let Some(to) = self.turns.pop_front() else { return };
             let Some(link) = self.links.get_mut(&to) else { continue };
             let (mut letters, mut size) = (Vec::new(), 0);
-            while let Some(letter) = link.pop(now, ROOM - size) {
+            while let Some(letter) = link.pop(now, ROOM.saturating_sub(size), letters.is_empty()) {
                 size += letter.size();
                 letters.push(letter);
             }

@@ -1,0 +1,135 @@
+//! Members that lie: each is a real member that besides its work tells one kind of lie.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use netgroup::{
+    Action, Channel, Group, Outgoing,
+    wire::{
+        Announcement, Availability, Fragment, FragmentStart, MAX_FRAGMENT, MediaControl, Member,
+        Report, StreamKey, StreamParameters,
+    },
+};
+use rand::{RngExt, rngs::StdRng};
+use rtmfp::{
+    crypto::PeerId,
+    wire::{Address, Origin},
+};
+
+use super::host::STREAM;
+
+/// How often a liar lies, to all its neighbours.
+pub(super) const PERIOD: Duration = Duration::from_millis(500);
+/// Members that a report invents.
+const INVENTED: usize = 256;
+
+/// A lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lie {
+    /// A fragment far ahead.
+    FarFragment,
+    /// A fragment a little ahead, as if the stream were faster than it is.
+    NearFragment,
+    /// A fragment of long ago.
+    LowFragment,
+    /// A map of everything, far ahead.
+    FarMap,
+    /// A map of everything that there could be.
+    GiantMap,
+    /// The stream has ended.
+    FalseEnd,
+    /// Members that do not exist.
+    InventedMembers,
+    /// One publication of the name after the other.
+    ManyStreams,
+    /// The stream is to be handled otherwise.
+    OtherParameters,
+}
+
+const LIES: [Lie; 9] = [
+    Lie::FarFragment,
+    Lie::NearFragment,
+    Lie::LowFragment,
+    Lie::FarMap,
+    Lie::GiantMap,
+    Lie::FalseEnd,
+    Lie::InventedMembers,
+    Lie::ManyStreams,
+    Lie::OtherParameters,
+];
+
+/// What a liar of this kind says now.
+pub(super) fn tell(kind: usize, group: &Group, rng: &mut StdRng) -> Vec<Action> {
+    let lie = LIES[kind % LIES.len()];
+    let Some(key) = group.streams().next() else { return Vec::new() };
+    let newest = group.stream_stats(&key).map_or(0, |stats| stats.newest);
+    group.members().flat_map(|peer| lie.to(peer, key, newest, rng)).collect()
+}
+
+impl Lie {
+    fn to(self, peer: PeerId, key: StreamKey, newest: u64, rng: &mut StdRng) -> Vec<Action> {
+        let far = (newest + 30_000).min(MAX_FRAGMENT);
+        let control =
+            |message: MediaControl| send(peer, Channel::MediaControl(key), message.encode());
+        let fragment = |id: u64| {
+            let start = Some(FragmentStart { kind: 9, timestamp: 0 });
+            let bytes = Fragment::encode(id.max(1), start, 0, b"not of this film at all").to_vec();
+            send(peer, Channel::Media(key), bytes)
+        };
+        match self {
+            Self::FarFragment => vec![fragment(far)],
+            Self::NearFragment => (1..20).map(|ahead| fragment(newest + ahead * 7)).collect(),
+            Self::LowFragment => vec![fragment(newest / 2)],
+            Self::FarMap => {
+                let map = Availability::of(newest, far, |_| u64::MAX);
+                vec![control(MediaControl::Availability(map))]
+            }
+            Self::GiantMap => {
+                let map = Availability::of(1, newest + 50, |_| u64::MAX);
+                vec![control(MediaControl::Availability(map))]
+            }
+            Self::FalseEnd => vec![control(MediaControl::End(newest + 1))],
+            Self::InventedMembers => vec![send(peer, Channel::Control, invented(rng).encode())],
+            Self::ManyStreams => (0..4).map(|_| announce(peer, StreamKey(rng.random()))).collect(),
+            Self::OtherParameters => Vec::new(),
+        }
+    }
+}
+
+fn send(peer: PeerId, channel: Channel, bytes: Vec<u8>) -> Action {
+    let bytes = bytes.into();
+    Action::Send(Outgoing { peer, channel, association: None, bytes, deadline: None })
+}
+
+/// What a liar of this kind makes of a message that it would send.
+pub(super) fn twist(kind: usize, channel: Channel, bytes: Bytes) -> Bytes {
+    if LIES[kind % LIES.len()] != Lie::OtherParameters
+        || !matches!(channel, Channel::MediaControl(_))
+    {
+        return bytes;
+    }
+    match MediaControl::decode(&bytes) {
+        Some(MediaControl::Announce(mut announcement)) => {
+            announcement.parameters.window = Duration::from_millis(100);
+            announcement.parameters.update_period = Duration::from_secs(100);
+            MediaControl::Announce(announcement).encode().into()
+        }
+        _ => bytes,
+    }
+}
+
+fn announce(peer: PeerId, key: StreamKey) -> Action {
+    let parameters = StreamParameters::default();
+    let announcement = Announcement { name: STREAM.to_owned(), key, parameters };
+    send(peer, Channel::MediaControl(key), MediaControl::Announce(announcement).encode())
+}
+
+fn invented(rng: &mut StdRng) -> Report {
+    let victim = Address::new(([203, 0, 113, 7], 53).into(), Origin::Observed);
+    let members = (0..INVENTED).map(|_| Member {
+        peer: PeerId(rng.random()),
+        age: 0,
+        addresses: vec![victim],
+    });
+    Report { observed: None, own: vec![victim], members: members.collect() }
+}

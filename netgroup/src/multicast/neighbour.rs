@@ -1,0 +1,153 @@
+//! A neighbour's part in a stream: what it has, what it gets, what it gives.
+
+use std::time::{Duration, Instant};
+
+use super::{edge::DENSITY, takers::Taker};
+use crate::wire::{Availability, StreamParameters};
+
+/// Who leaves pulls unanswered so many times in a row, at least a second apart, is a free rider.
+const FREE_RIDE: u32 = 3;
+const MISS_INTERVAL: Duration = Duration::from_secs(1);
+/// Who takes from us and never gave us anything is asked for something this often; who did, rarely.
+const AUDIT: Duration = Duration::from_millis(1200);
+const RARE_AUDIT: Duration = Duration::from_secs(120);
+/// A lead is measured by so many maps.
+const LEAD_MEMORY: f32 = 3.0;
+/// A map says nothing of the present after this.
+const FRESH: Duration = Duration::from_secs(5);
+const MOST_LEAD: f32 = 3000.0;
+
+/// Who is behind for so long, or by so much, gets nothing more.
+const CHOKED: Duration = Duration::from_millis(1200);
+const MAX_BACKLOG: usize = 8 << 20;
+
+/// Whether it serves others, as far as we can see.
+#[derive(Debug, Default)]
+struct Service {
+    delivered_at: Option<Instant>,
+    /// Times in a row that it did not answer, and the last of them.
+    misses: u32,
+    missed_at: Option<Instant>,
+    /// When it was last asked for something only to see whether it answers.
+    audited_at: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Neighbour {
+    /// It made the stream: its word counts.
+    pub is_source: bool,
+    /// Since when it has to do with the stream.
+    pub linked: Option<Instant>,
+    /// How it wants the stream handled.
+    pub parameters: StreamParameters,
+    /// What it last said it holds.
+    pub map: Availability,
+    /// What it said at first, which went further back.
+    first_map: Availability,
+    pub mapped: Option<Instant>,
+    /// How far the stream has come, by its maps.
+    pub claim: u64,
+    /// How far it is ahead of us, in milliseconds.
+    pub lead: f32,
+    /// Where it says that the stream ends.
+    pub end: Option<u64>,
+    pub taker: Taker,
+    /// Residues that we last asked it for.
+    pub asked: u8,
+    /// The last fragment that it was told of, and when; and what we had then.
+    pub told: u64,
+    pub told_at: Option<Instant>,
+    pub told_revision: u64,
+    /// Residues that it asked for in vain, and was told so by a map.
+    pub told_refusal: u8,
+    /// Since when too much waits for it.
+    pub behind_since: Option<Instant>,
+    /// Bytes of fragments that wait for it.
+    pub backlog: usize,
+    pub rtt: Duration,
+    /// Pulls that it has not answered yet.
+    pub pulls: usize,
+    service: Service,
+}
+
+impl Neighbour {
+    /// Whether it says, or said at first, that it holds a fragment.
+    pub fn has(&self, id: u64) -> bool {
+        self.map.has(id) || self.first_map.has(id)
+    }
+
+    /// The earliest fragment that it may have.
+    pub fn first(&self) -> u64 {
+        match self.first_map.last {
+            0 => self.map.first(),
+            _ => self.map.first().min(self.first_map.first()),
+        }
+    }
+
+    /// Takes in a map. `highest` is as far as we know the stream, at so many fragments a second.
+    pub fn on_map(&mut self, now: Instant, map: Availability, highest: u64, pace: f64) {
+        self.claim = self.claim.max(map.dense_up_to(DENSITY));
+        let ahead = self.claim as f64 - highest as f64;
+        let lead = (ahead / pace * 1000.0) as f32;
+        let weight = if self.mapped.is_some() { LEAD_MEMORY } else { 1.0 };
+        self.lead += (lead.clamp(-MOST_LEAD, MOST_LEAD) - self.lead) / weight;
+        let before = std::mem::replace(&mut self.map, map);
+        self.mapped = Some(now);
+        if self.first_map.last == 0 {
+            self.first_map = before;
+        }
+    }
+
+    /// What it said it holds is of now.
+    pub fn is_fresh(&self, now: Instant) -> bool {
+        self.mapped.is_some_and(|at| now.saturating_duration_since(at) < FRESH)
+    }
+
+    /// Nothing more is sent to it: it has long been behind, or too much waits for it. A large
+    /// message that comes at once is neither.
+    pub fn is_choked(&self, now: Instant) -> bool {
+        let is_behind = |since: Instant| now.saturating_duration_since(since) >= CHOKED;
+        self.behind_since.is_some_and(is_behind) || self.backlog > MAX_BACKLOG
+    }
+
+    /// It gave a fragment.
+    pub fn serve(&mut self, now: Instant) {
+        self.service.delivered_at = Some(now);
+        self.service.misses = 0;
+    }
+
+    /// It did not answer a pull in time.
+    pub fn miss(&mut self, now: Instant) {
+        let is_counted = |at: Instant| now.saturating_duration_since(at) >= MISS_INTERVAL;
+        if self.service.missed_at.is_none_or(is_counted) {
+            self.service.missed_at = Some(now);
+            self.service.misses += 1;
+        }
+    }
+
+    /// How often in a row it did not answer.
+    pub fn misses(&self) -> u32 {
+        self.service.misses
+    }
+
+    /// Whether to see now if it serves others; the last time counts as a miss if nothing came since.
+    pub fn is_audit_due(&mut self, now: Instant) -> bool {
+        let since =
+            |at: Option<Instant>| at.map_or(Duration::MAX, |at| now.saturating_duration_since(at));
+        let Service { delivered_at, audited_at, misses, .. } = self.service;
+        let interval = if delivered_at.is_none() || misses > 0 { AUDIT } else { RARE_AUDIT };
+        if since(audited_at) < interval || since(delivered_at) < interval {
+            return false;
+        }
+        if audited_at.is_some_and(|at| delivered_at.is_none_or(|delivered| delivered < at)) {
+            self.miss(now);
+        }
+        self.service.audited_at = Some(now);
+        true
+    }
+
+    /// It takes from others and gives nothing.
+    pub fn is_free_rider(&self) -> bool {
+        self.service.misses >= FREE_RIDE
+    }
+}

@@ -1,0 +1,245 @@
+//! What everybody who has a stream does for others: keeps fragments, pushes them, answers pulls,
+//! and says what it has.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rtmfp::crypto::PeerId;
+
+use super::Stream;
+use crate::{
+    multicast::pushers::{RESIDUES, newest_of, residue, residues_of},
+    wire::{Fragment, MediaControl},
+};
+
+/// More than this much time's worth of what a neighbour gets waits for it: it gets too much.
+const MAX_BACKLOG: Duration = Duration::from_millis(350);
+/// A relay whose backlogs together are worth more than this answers no pulls.
+const BUSY: Duration = Duration::from_secs(1);
+const BUSY_BYTES: f64 = 65_536.0;
+/// Bytes that may wait for one neighbour if it pulls more.
+const MAX_ANSWERS: usize = 32_768;
+/// A neighbour must be behind for so long.
+const BEHIND: Duration = Duration::from_millis(400);
+/// Neighbours that must be behind at once for the uplink to be full, of those served.
+const UPLINK_SHARE: usize = 3;
+/// The source looks this often whether its takers pass on what they get.
+const FEEDING: Duration = Duration::from_millis(500);
+/// Who is here for less than this may well have nothing yet.
+const LINKED_FOR: Duration = Duration::from_secs(1);
+/// Who gets a residue for so long has something of it.
+const AUDITED_AFTER: Duration = Duration::from_millis(1200);
+/// A residue starves where it is so far behind the others.
+const STARVING: Duration = Duration::from_millis(600);
+/// Fewer neighbours say nothing about the swarm.
+const FEW_OTHERS: usize = 3;
+/// Who is ahead of us need not be told often.
+const RARELY: Duration = Duration::from_secs(3);
+/// A map says what came within so many fetch periods.
+const MAP_PERIODS: f64 = 2.0;
+/// And this many fragments at least.
+const MAP_LEAST: u64 = 128;
+
+impl Stream {
+    /// Holds a new fragment and passes it on.
+    pub(super) fn keep_and_push(
+        &mut self,
+        now: Instant,
+        from: Option<PeerId>,
+        fragment: Fragment,
+        message: Bytes,
+    ) {
+        let id = fragment.id;
+        if !self.store.insert(now, fragment, message.clone()) {
+            return;
+        }
+        self.revision += 1;
+        self.budget.note(now, message.len());
+        if from.is_some() && id > self.edge.farthest_near() {
+            return;
+        }
+        let bit = 1 << residue(id);
+        let deadline = now + self.parameters.fetch_period;
+        let mut passed = Vec::new();
+        for (peer, neighbour) in &mut self.neighbours {
+            // Who asks and does not get learns from a map that it will not.
+            if neighbour.taker.lacks() & bit & !neighbour.told_refusal != 0 {
+                neighbour.told_refusal |= bit;
+                passed.push(*peer);
+            }
+            if neighbour.taker.gets & bit != 0 && Some(*peer) != from && !neighbour.is_choked(now) {
+                neighbour.backlog += message.len();
+                self.stats.bytes_sent += message.len() as u64;
+                self.out.media(*peer, message.clone(), deadline);
+            }
+        }
+        for peer in passed {
+            self.send_map(now, peer, false);
+        }
+    }
+
+    /// One fragment, once: if the uplink has room for it besides the pushes.
+    pub(super) fn answer_pull(&mut self, now: Instant, peer: PeerId, id: u64) {
+        let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
+        let Some(held) = self.store.get(id) else { return };
+        let size = held.message.len();
+        let is_full = neighbour.backlog > MAX_ANSWERS;
+        let is_busy = match self.is_publisher() {
+            true => {
+                let taken = self.taken();
+                !self.budget.may_answer(now, size, self.places.count(), taken)
+            }
+            false => {
+                let waiting: usize = self.neighbours.values().map(|other| other.backlog).sum();
+                waiting as f64 > self.budget.bytes_in(BUSY).max(BUSY_BYTES)
+            }
+        };
+        if is_full || is_busy {
+            self.stats.pulls_refused += 1;
+            return;
+        }
+        let message = held.message.clone();
+        if let Some(neighbour) = self.neighbours.get_mut(&peer) {
+            neighbour.backlog += size;
+        }
+        self.stats.bytes_sent += size as u64;
+        self.out.media(peer, message, now + self.parameters.fetch_period);
+    }
+
+    fn taken(&self) -> u32 {
+        self.neighbours.values().map(|neighbour| neighbour.taker.gets.count_ones()).sum()
+    }
+
+    /// Who asks gets, as far as there are places.
+    pub(super) fn assign_places(&mut self, now: Instant) {
+        for neighbour in self.neighbours.values_mut() {
+            neighbour.taker.is_free_rider = neighbour.is_free_rider();
+        }
+        self.places.assign(now, self.neighbours.values_mut().map(|neighbour| &mut neighbour.taker));
+    }
+
+    /// Places are fewer when fragments pile up, and more when they do not and somebody waits.
+    pub(super) fn watch_uplink(&mut self, now: Instant) {
+        let rate = self.budget.bytes_in(Duration::from_secs(1)) / 8.0;
+        for neighbour in self.neighbours.values_mut() {
+            let gets = f64::from(neighbour.taker.gets.count_ones());
+            let bearable = (rate * gets * MAX_BACKLOG.as_secs_f64()).max(4000.0);
+            let is_behind = gets > 0.0 && neighbour.backlog as f64 > bearable;
+            let since = is_behind.then_some(now);
+            neighbour.behind_since = neighbour.behind_since.filter(|_| is_behind).or(since);
+        }
+        let is_behind = |neighbour: &super::Neighbour| {
+            neighbour.behind_since.is_some_and(|at| now.saturating_duration_since(at) >= BEHIND)
+        };
+        let served = self.neighbours.values().filter(|neighbour| neighbour.taker.gets != 0).count();
+        let behind = self.neighbours.values().filter(|neighbour| is_behind(neighbour)).count();
+        if behind > 0 {
+            if behind * UPLINK_SHARE >= served {
+                self.places.shrink(now, self.taken());
+            }
+            let slowest = self.neighbours.values_mut().filter(|neighbour| is_behind(neighbour));
+            if let Some(slowest) = slowest.max_by_key(|neighbour| neighbour.backlog) {
+                slowest.behind_since = Some(now);
+                slowest.taker.shed(now);
+            }
+        } else {
+            let lacks = self.neighbours.values().any(|neighbour| neighbour.taker.lacks() != 0);
+            self.places.grow(now, self.taken(), lacks);
+        }
+        self.audit(now);
+        if self.is_publisher() {
+            self.feed_starving(now);
+            self.places.spread(now, self.neighbours.values_mut().map(|other| &mut other.taker));
+        }
+        self.assign_places(now);
+    }
+
+    /// Who takes from us must have what we pushed to it a second ago: now and then it is asked for
+    /// it, so that we know who serves others.
+    fn audit(&mut self, now: Instant) {
+        let before = self.edge.highest().saturating_sub(self.edge.pace() as u64);
+        for (peer, neighbour) in &mut self.neighbours {
+            let Some(residue) = residues_of(neighbour.taker.gets).next() else { continue };
+            let is_settled =
+                neighbour.taker.since(residue).is_some_and(|at| at + AUDITED_AFTER < now);
+            if !is_settled || before <= RESIDUES as u64 || !neighbour.is_audit_due(now) {
+                continue;
+            }
+            let id = before - (before + RESIDUES as u64 - residue as u64) % RESIDUES as u64;
+            self.out.control(*peer, MediaControl::Pull(id));
+        }
+    }
+
+    /// Whoever gets a residue from the source is to pass it on. If those who do not get it from us
+    /// lack it, one who does makes room for another.
+    fn feed_starving(&mut self, now: Instant) {
+        if self.fed_at.is_some_and(|at| now.saturating_duration_since(at) < FEEDING) {
+            return;
+        }
+        self.fed_at = Some(now);
+        let lag = (self.edge.pace() * STARVING.as_secs_f64()) as u64;
+        for residue in 0..RESIDUES {
+            let bit = 1 << residue;
+            let others = self.neighbours.values().filter(|neighbour| {
+                let has_had_time = neighbour.linked.is_some_and(|at| at + LINKED_FOR < now);
+                let is_known = neighbour.is_fresh(now) || neighbour.mapped.is_none();
+                neighbour.taker.gets & bit == 0 && is_known && has_had_time
+            });
+            let (mut count, mut starving) = (0, 0);
+            for other in others {
+                count += 1;
+                let newest = newest_of(residue, &other.map);
+                starving += usize::from(newest + lag < other.claim || other.claim == 0);
+            }
+            if count < FEW_OTHERS || starving * 10 < count * 9 {
+                continue;
+            }
+            let takers = self.neighbours.values_mut().filter(|other| other.taker.gets & bit != 0);
+            if let Some(oldest) = takers.min_by_key(|neighbour| neighbour.taker.since(residue)) {
+                oldest.taker.gets &= !bit;
+                oldest.taker.shun(now);
+                self.next_order += 1;
+                oldest.taker.order = self.next_order;
+            }
+        }
+    }
+
+    /// Tells somebody what is to be had here; all, if the stream wants that.
+    pub(super) fn tell_availability(&mut self, now: Instant) {
+        let waits = |neighbour: &super::Neighbour| {
+            neighbour.told_at.map_or(Duration::MAX, |at| now.saturating_duration_since(at))
+        };
+        let is_of_use = |neighbour: &super::Neighbour| {
+            let is_ahead =
+                neighbour.is_source || neighbour.lead > 0.0 || neighbour.taker.gets == 0xff;
+            neighbour.told_revision != self.revision && (!is_ahead || waits(neighbour) > RARELY)
+        };
+        if self.parameters.send_to_all {
+            let all: Vec<PeerId> = self.neighbours.keys().copied().collect();
+            all.into_iter().for_each(|peer| self.send_map(now, peer, false));
+            return;
+        }
+        let due = self.neighbours.iter().filter(|(_, neighbour)| is_of_use(neighbour));
+        if let Some(peer) = due.max_by_key(|(_, neighbour)| waits(neighbour)).map(|(peer, _)| *peer)
+        {
+            self.send_map(now, peer, false);
+        }
+    }
+
+    /// What came lately, or all that is held.
+    pub(super) fn send_map(&mut self, now: Instant, peer: PeerId, of_all: bool) {
+        let limit = self.edge.highest().max(1);
+        let last = self.store.last_up_to(limit);
+        let (Some(last), Some(neighbour)) = (last, self.neighbours.get_mut(&peer)) else { return };
+        if neighbour.told_revision == self.revision || last < neighbour.told {
+            return;
+        }
+        let periods = self.parameters.fetch_period.as_secs_f64() * MAP_PERIODS;
+        let span = ((self.edge.pace() * periods) as u64).max(MAP_LEAST);
+        let first = if of_all { 0 } else { last.saturating_sub(span) };
+        neighbour.told = last;
+        neighbour.told_at = Some(now);
+        neighbour.told_revision = self.revision;
+        self.out.control(peer, MediaControl::Availability(self.store.map(first, last)));
+    }
+}

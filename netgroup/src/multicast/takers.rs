@@ -1,0 +1,251 @@
+//! Whom we push to. A residue for a neighbour is a place; how many places there are depends on
+//! what our uplink was seen to carry.
+
+use std::time::{Duration, Instant};
+
+use super::pushers::{RESIDUES, residues_of};
+
+/// A publisher pushes every residue to so many neighbours; they pass it on.
+const SOURCE_TAKERS: u32 = 4;
+/// A relay begins with places for half as much again as it receives.
+const FIRST_PLACES: u32 = 20;
+/// A relay has this many at least, whatever its uplink, and at most.
+const FEWEST_PLACES: u32 = 2;
+const MOST_PLACES: u32 = 64;
+/// When all places are taken and nothing piles up, there is one more after this.
+const GROWTH: Duration = Duration::from_millis(150);
+/// A place less shows after this.
+const SETTLING: Duration = Duration::from_millis(500);
+/// After a place too many, none is added for this long.
+const RESTRAINT: Duration = Duration::from_secs(10);
+
+/// A neighbour's part in it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Taker {
+    /// Residues that it asks for.
+    pub wants: u8,
+    /// Those that it gets.
+    pub gets: u8,
+    /// Since when it gets each.
+    since: [Option<Instant>; RESIDUES],
+    /// When it asked first; those who came earlier come first.
+    pub order: u64,
+    /// It serves nobody; it is served when nobody else wants the place.
+    pub is_free_rider: bool,
+    /// Too slow for what it gets: no more before this.
+    pub shunned_until: Option<Instant>,
+}
+
+impl Taker {
+    pub fn lacks(&self) -> u8 {
+        self.wants & !self.gets
+    }
+
+    /// Since when it gets a residue.
+    pub fn since(&self, residue: usize) -> Option<Instant> {
+        self.since[residue].filter(|_| self.gets >> residue & 1 == 1)
+    }
+
+    fn take(&mut self, now: Instant, residue: usize) {
+        self.gets |= 1 << residue;
+        self.since[residue] = Some(now);
+    }
+
+    fn may_get_more(&self, now: Instant) -> bool {
+        self.shunned_until.is_none_or(|until| until <= now)
+    }
+}
+
+/// The places.
+#[derive(Debug)]
+pub(super) struct Places {
+    count: u32,
+    /// Takers that one residue has at most.
+    a_residue: u32,
+    grows: bool,
+    next_growth: Option<Instant>,
+    next_shrink: Option<Instant>,
+}
+
+impl Places {
+    pub fn of_source() -> Self {
+        let count = SOURCE_TAKERS * RESIDUES as u32;
+        Self { count, a_residue: SOURCE_TAKERS, grows: false, next_growth: None, next_shrink: None }
+    }
+
+    pub fn of_relay() -> Self {
+        Self {
+            count: FIRST_PLACES,
+            a_residue: u32::MAX,
+            grows: true,
+            next_growth: None,
+            next_shrink: None,
+        }
+    }
+
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Gives free places to those who want them; to make room for others, free riders lose theirs.
+    pub fn assign<'a>(&self, now: Instant, takers: impl Iterator<Item = &'a mut Taker>) {
+        let mut takers: Vec<&mut Taker> =
+            takers.filter(|taker| taker.wants | taker.gets != 0).collect();
+        for taker in &mut takers {
+            taker.gets &= taker.wants;
+        }
+        if takers.iter().all(|taker| taker.lacks() == 0) {
+            return;
+        }
+        takers.sort_by_key(|taker| (taker.is_free_rider, taker.order));
+        let is_in_need = takers.iter().any(|taker| !taker.is_free_rider && taker.lacks() != 0);
+        if is_in_need {
+            takers.iter_mut().filter(|taker| taker.is_free_rider).for_each(|taker| taker.gets = 0);
+        }
+        let mut taken: u32 = takers.iter().map(|taker| taker.gets.count_ones()).sum();
+        let mut of_residue = [0; RESIDUES];
+        for residue in takers.iter().flat_map(|taker| residues_of(taker.gets)) {
+            of_residue[residue] += 1;
+        }
+        for taker in takers.into_iter().filter(|taker| taker.may_get_more(now)) {
+            for residue in residues_of(taker.lacks()) {
+                if taken < self.count && of_residue[residue] < self.a_residue {
+                    taker.take(now, residue);
+                    taken += 1;
+                    of_residue[residue] += 1;
+                }
+            }
+        }
+    }
+
+    /// Many who get a little can do more for others than few who get all: one residue goes from who
+    /// has most to somebody who has less by two.
+    pub fn spread<'a>(&self, now: Instant, takers: impl Iterator<Item = &'a mut Taker>) {
+        let mut takers: Vec<&mut Taker> = takers.filter(|taker| taker.wants != 0).collect();
+        takers.sort_by_key(|taker| (taker.gets.count_ones(), taker.order));
+        for poor in 0..takers.len() {
+            let has = takers[poor].gets.count_ones();
+            if takers[poor].is_free_rider || takers[poor].lacks() == 0 {
+                continue;
+            }
+            for rich in (poor + 1..takers.len()).rev() {
+                let common = takers[rich].gets & takers[poor].lacks();
+                if takers[rich].gets.count_ones() < has + 2 {
+                    break;
+                }
+                if let Some(residue) = residues_of(common).next() {
+                    takers[rich].gets &= !(1 << residue);
+                    takers[poor].take(now, residue);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// More places while the uplink bears them and somebody wants them.
+    pub fn grow(&mut self, now: Instant, taken: u32, is_wanted: bool) {
+        if !self.grows || !is_wanted || taken < self.count || self.count >= MOST_PLACES {
+            return;
+        }
+        if self.next_growth.is_none_or(|at| at <= now) {
+            self.count += 1;
+            self.next_growth = Some(now + GROWTH);
+        }
+    }
+
+    /// The uplink does not bear what is `taken`; the last step's effect is waited for.
+    pub fn shrink(&mut self, now: Instant, taken: u32) {
+        let is_settling = self.next_shrink.is_some_and(|at| at > now);
+        if self.grows && !is_settling {
+            self.next_shrink = Some(now + SETTLING);
+            self.count = taken.saturating_sub(1).clamp(FEWEST_PLACES, MOST_PLACES);
+            self.next_growth = Some(now + RESTRAINT);
+        }
+    }
+}
+
+impl Taker {
+    /// Takes a place from a neighbour that is too slow.
+    pub fn shed(&mut self, now: Instant) {
+        if let Some(residue) = residues_of(self.gets).last() {
+            self.gets &= !(1 << residue);
+        }
+        self.shun(now);
+    }
+
+    /// It gets no more for a while.
+    pub fn shun(&mut self, now: Instant) {
+        self.shunned_until = Some(now + RESTRAINT);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taker(order: u64, wants: u8) -> Taker {
+        Taker { wants, order, ..Taker::default() }
+    }
+
+    #[test]
+    fn a_source_serves_each_residue_equally_and_the_first_first() {
+        let now = Instant::now();
+        let mut takers: Vec<_> = (0..10).map(|order| taker(order, 0xff)).collect();
+        let places = Places::of_source();
+        places.assign(now, takers.iter_mut());
+        for (index, taker) in takers.iter().enumerate() {
+            assert_eq!(taker.gets, if index < 4 { 0xff } else { 0 });
+        }
+        takers[0].wants = 0x0f;
+        places.assign(now, takers.iter_mut());
+        assert_eq!((takers[0].gets, takers[4].gets), (0x0f, 0xf0));
+    }
+
+    #[test]
+    fn a_source_serves_many_rather_than_few() {
+        let now = Instant::now();
+        let places = Places::of_source();
+        let mut takers: Vec<_> = (0..12).map(|order| taker(order, 0xff)).collect();
+        places.assign(now, takers.iter_mut());
+        for _ in 0..100 {
+            places.spread(now, takers.iter_mut());
+        }
+        let counts: Vec<u32> = takers.iter().map(|taker| taker.gets.count_ones()).collect();
+        assert!(counts.iter().all(|count| (2..=3).contains(count)), "{counts:?}");
+        for residue in 0..RESIDUES {
+            let count = takers.iter().filter(|taker| taker.gets >> residue & 1 == 1).count();
+            assert_eq!(count, 4);
+        }
+    }
+
+    #[test]
+    fn free_riders_get_what_nobody_else_wants() {
+        let now = Instant::now();
+        let mut takers = [taker(0, 0xff), taker(1, 0xff), taker(2, 0xff)];
+        takers[0].is_free_rider = true;
+        let places = Places::of_relay();
+        places.assign(now, takers.iter_mut());
+        let counts = |takers: &[Taker]| -> Vec<u32> {
+            takers.iter().map(|taker| taker.gets.count_ones()).collect()
+        };
+        assert_eq!(counts(&takers), [FIRST_PLACES - 16, 8, 8]);
+        takers[1].wants = 0;
+        places.assign(now, takers.iter_mut());
+        assert_eq!(counts(&takers), [8, 0, 8]);
+    }
+
+    #[test]
+    fn places_follow_what_the_uplink_bears() {
+        let (mut places, now) = (Places::of_relay(), Instant::now());
+        let start = places.count();
+        places.grow(now, start, true);
+        places.grow(now + GROWTH, start + 1, true);
+        assert_eq!(places.count(), start + 2);
+        places.shrink(now + GROWTH, start + 2);
+        assert_eq!(places.count(), start + 1);
+        places.grow(now + GROWTH * 2, start + 1, true);
+        assert_eq!(places.count(), start + 1);
+        places.grow(now + RESTRAINT * 2, start + 1, true);
+        assert_eq!(places.count(), start + 2);
+    }
+}
