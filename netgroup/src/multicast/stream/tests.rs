@@ -1,86 +1,192 @@
 use rand::SeedableRng;
 
 use super::*;
-use crate::wire::{StreamKey, StreamParameters};
+use crate::{
+    StreamEvent,
+    wire::{StreamKey, StreamParameters},
+};
 
-const RELAYS: [PeerId; 2] = [PeerId([1; 32]), PeerId([2; 32])];
+const SIZE: usize = 500;
+/// Fragments a second of the streams here.
+const STEP: Duration = Duration::from_millis(10);
+
+fn relay(seed: u8) -> PeerId {
+    PeerId([seed; 32])
+}
 
 struct Rig {
     now: Instant,
     stream: Stream,
     rng: StdRng,
-    out: Vec<Output>,
-    events: Vec<StreamEvent>,
+    /// Fragments that exist.
+    last: u64,
+    played: usize,
+    suspects: Vec<(PeerId, Misconduct)>,
+    ended: bool,
 }
 
 impl Rig {
-    /// A subscriber with two relays, the first of which has fragments 1 to 10, which arrived.
+    /// A subscriber with four relays.
     fn new() -> Self {
         let now = Instant::now();
         let (name, parameters) = ("stream".into(), StreamParameters::default());
         let announcement = Announcement { name, key: StreamKey([9; 32]), parameters };
-        let stream = Stream::subscribed(now, announcement);
-        let (out, events) = Default::default();
-        let mut rig = Self { now, stream, rng: StdRng::seed_from_u64(1), out, events };
-        RELAYS.iter().for_each(|peer| rig.stream.add_neighbour(*peer, &mut rig.out));
-        rig.hear(MediaControl::Availability(Availability::of(1, 10, |_| true)));
-        for id in 1..=10 {
-            let start = FragmentStart { kind: 9, timestamp: 0 };
-            let message = Fragment::encode(id, Some(start), 0, b"x");
-            let (out, events) = (&mut rig.out, &mut rig.events);
-            rig.stream.on_fragment(rig.now, RELAYS[0], message, out, events);
+        let mut stream = Stream::subscribed(now, announcement);
+        for seed in 1..=4 {
+            stream.add_neighbour(now, relay(seed), parameters);
         }
-        rig.pass(Duration::from_secs(1));
+        let rng = StdRng::seed_from_u64(1);
+        Self { now, stream, rng, last: 0, played: 0, suspects: Vec::new(), ended: false }
+    }
+
+    /// One that has played for a while.
+    fn playing() -> Self {
+        let mut rig = Self::new();
+        rig.run(Duration::from_secs(5));
+        assert!(rig.played > 400, "{}", rig.played);
         rig
     }
 
-    fn hear(&mut self, message: MediaControl) {
-        let (out, events) = (&mut self.out, &mut self.events);
-        self.stream.on_control(self.now, RELAYS[0], message, &mut self.rng, out, events);
+    fn hear(&mut self, from: u8, message: MediaControl) {
+        self.stream.on_control(self.now, relay(from), message, &mut self.rng);
+        self.settle();
     }
 
-    fn pass(&mut self, time: Duration) {
-        self.now += time;
-        let (out, events) = (&mut self.out, &mut self.events);
-        self.stream.handle_timeout(self.now, &mut self.rng, out, events);
+    fn receive(&mut self, from: u8, id: u64) {
+        let start = FragmentStart { kind: 9, timestamp: id as u32 * 10 };
+        let first = if id.is_multiple_of(50) { 0x17 } else { 0x27 };
+        let payload = [&[first, 1][..], &[0; SIZE]].concat();
+        let message = Fragment::encode(id, Some(start), 0, &payload);
+        self.stream.on_fragment(self.now, relay(from), message, &mut self.rng);
+        self.settle();
     }
 
-    fn has_ended(&self) -> bool {
-        self.events.contains(&StreamEvent::Ended)
+    fn settle(&mut self) {
+        while let Some(output) = self.stream.poll_output() {
+            match output {
+                Output::Event(StreamEvent::Message(_)) => self.played += 1,
+                Output::Event(StreamEvent::Ended) => self.ended = true,
+                Output::Suspect(peer, of) => self.suspects.push((peer, of)),
+                _ => {}
+            }
+        }
+    }
+
+    /// The stream goes on: each relay pushes what it was asked for and says what it has.
+    fn run(&mut self, time: Duration) {
+        let until = self.now + time;
+        while self.now < until {
+            self.now += STEP;
+            self.last += 1;
+            let last = self.last;
+            let pushers: Vec<(PeerId, u32)> = self.stream.pushers().collect();
+            if pushers.is_empty() {
+                self.receive(1, last);
+            }
+            for seed in 1..=4 {
+                if self.stream.pushers.asks(&relay(seed), last) {
+                    self.receive(seed, last);
+                }
+            }
+            if last.is_multiple_of(10) {
+                let map = Availability::of(last.saturating_sub(300), last, |_| u64::MAX);
+                self.hear((last / 10 % 4) as u8 + 1, MediaControl::Availability(map));
+            }
+            if self.stream.next_timeout() <= self.now {
+                self.stream.handle_timeout(self.now, &mut self.rng);
+                self.settle();
+            }
+        }
+    }
+
+    /// For the next seconds, everything is played.
+    fn assert_plays_on(&mut self) {
+        let before = self.played;
+        self.run(Duration::from_secs(10));
+        assert!(self.played - before > 950, "{} of 1000", self.played - before);
     }
 }
 
 #[test]
-fn after_a_standstill_a_leap_is_a_new_beginning() {
-    const FAR: u64 = 1 << 20;
-    let mut rig = Rig::new();
-    let leap = MediaControl::Availability(Availability::of(FAR - 10, FAR, |_| true));
-    rig.hear(leap.clone());
-    assert_eq!(rig.stream.stats().newest, 10);
-    rig.pass(STANDSTILL);
-    rig.hear(leap);
-    assert_eq!(rig.stream.stats().newest, FAR);
-    assert!(!rig.stream.has_fragments());
+fn one_fragment_far_ahead_stops_nothing() {
+    let mut rig = Rig::playing();
+    for _ in 0..5 {
+        let far = rig.last + 30_000;
+        rig.receive(2, far);
+    }
+    assert!(rig.suspects.contains(&(relay(2), Misconduct::FarFragment)));
+    rig.assert_plays_on();
+    assert!(rig.stream.stats().newest <= rig.last);
 }
 
 #[test]
-fn a_relay_is_believed_that_a_stream_ends_when_nothing_more_comes() {
-    let mut rig = Rig::new();
-    rig.out.clear();
-    rig.hear(MediaControl::End(5));
-    assert!(rig.out.is_empty(), "more than that is known of it");
-    rig.hear(MediaControl::End(11));
-    assert_eq!(rig.out, [Output::Control(RELAYS[1], MediaControl::End(11))]);
-    assert!(!rig.has_ended());
-    rig.pass(END_PATIENCE);
-    assert!(rig.has_ended());
+fn fragments_a_little_ahead_are_neither_told_nor_passed_on() {
+    let mut rig = Rig::playing();
+    let (last, ahead) = (rig.last, rig.last + 1500);
+    rig.hear(3, MediaControl::PushMask(0xff));
+    rig.receive(2, ahead);
+    assert_eq!(rig.stream.whole_map().map(|map| map.last), Some(last));
+    rig.assert_plays_on();
 }
 
 #[test]
-fn an_end_that_is_none_is_forgotten() {
+fn one_map_far_ahead_stops_nothing() {
+    let mut rig = Rig::playing();
+    let far = rig.last + 30_000;
+    let map = Availability::of(rig.last, far, |_| u64::MAX);
+    rig.hear(2, MediaControl::Availability(map));
+    assert_eq!(rig.suspects, [(relay(2), Misconduct::FarMap)]);
+    rig.assert_plays_on();
+}
+
+#[test]
+fn a_fragment_of_long_ago_does_not_grow_the_store() {
+    let mut rig = Rig::playing();
+    rig.run(Duration::from_secs(60));
+    let first = rig.stream.store.first();
+    rig.receive(2, 3);
+    assert_eq!(rig.stream.store.first(), first);
+    rig.assert_plays_on();
+}
+
+#[test]
+fn an_end_told_too_early_by_one_is_not_believed_and_the_true_one_is() {
+    let mut rig = Rig::playing();
+    rig.hear(2, MediaControl::End(rig.last + 1));
+    rig.assert_plays_on();
+    assert!(!rig.ended);
+    // A lie about what comes does not hide the true end.
+    let ahead = rig.last + 40;
+    rig.receive(2, ahead);
+    for seed in 1..=3 {
+        rig.hear(seed, MediaControl::End(rig.last + 1));
+    }
+    rig.now += END_PATIENCE * 2;
+    rig.stream.handle_timeout(rig.now, &mut rig.rng);
+    rig.settle();
+    assert!(rig.ended);
+}
+
+#[test]
+fn parameters_are_not_one_members_word() {
     let mut rig = Rig::new();
-    rig.hear(MediaControl::End(11));
-    rig.hear(MediaControl::Availability(Availability::of(1, 12, |_| true)));
-    rig.pass(END_PATIENCE * 2);
-    assert!(!rig.has_ended());
+    let odd = StreamParameters { window: Duration::from_millis(1), ..StreamParameters::default() };
+    rig.stream.add_neighbour(rig.now, relay(9), odd);
+    assert_eq!(rig.stream.announcement().parameters, StreamParameters::default());
+    rig.run(Duration::from_secs(5));
+    rig.assert_plays_on();
+}
+
+#[test]
+fn a_dense_stream_fits_into_its_window() {
+    // 100 Mbit/s for ten seconds.
+    let now = Instant::now();
+    let (name, parameters) = ("stream".into(), StreamParameters::default());
+    let announcement = Announcement { name, key: StreamKey([9; 32]), parameters };
+    let mut stream = Stream::published(now, announcement);
+    let payload = Bytes::from(vec![0x27; 600]);
+    for id in 0..120_000u32 {
+        stream.publish(now + Duration::from_micros(80) * id, 9, id, &payload);
+    }
+    assert!((1..=120_000).all(|id| stream.store.has(id)));
 }

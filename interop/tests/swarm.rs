@@ -1,0 +1,131 @@
+//! Every scenario, small: real groups over a network of messages, in virtual time.
+
+use std::path::{Path, PathBuf};
+
+use interop::swarm::{Figures, Scenario, Swarm};
+
+const PEERS: usize = 100;
+const SECONDS: f64 = 90.0;
+
+/// What a scenario must reach at this size and in this short a time, most of which is joining;
+/// `docs/groups.md` has the figures of thousands.
+struct Aims {
+    continuity: f64,
+    delay_p99: f64,
+    start_p95: f64,
+    duplicates: f64,
+}
+
+const HOLDS: Aims =
+    Aims { continuity: 0.999, delay_p99: 2500.0, start_p95: 2100.0, duplicates: 0.03 };
+
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(name).with_extension("toml")
+}
+
+fn run(scenario: &Scenario, seed: u64) -> Figures {
+    let mut swarm = Swarm::new(scenario, seed);
+    while !swarm.is_over() {
+        swarm.pass_second();
+    }
+    swarm.finish()
+}
+
+fn small(name: &str) -> Scenario {
+    let scenario = Scenario::load(&path(name)).unwrap();
+    let scenario = Scenario { peers: PEERS, seconds: SECONDS, ..scenario };
+    scenario.check().unwrap();
+    scenario
+}
+
+fn check(name: &str, aims: &Aims) {
+    let figures = run(&small(name), 1);
+    let story = format!("{name}: {figures:#?}");
+    assert!(figures.continuity >= aims.continuity, "{story}");
+    assert!(figures.delay_ms.p50 <= 600.0 && figures.delay_ms.p99 <= aims.delay_p99, "{story}");
+    assert!(figures.start_ms.p95 <= aims.start_p95, "{story}");
+    assert!(figures.source_ratio <= 5.0, "{story}");
+    assert!(figures.control_share <= 0.04, "{story}");
+    assert!(figures.duplicate_share <= aims.duplicates, "{story}");
+    assert_eq!(figures.meshes, 1, "{story}");
+    assert_eq!(figures.dropped.1, 0, "an honest member was taken for a liar: {story}");
+}
+
+#[test]
+fn a_steady_swarm_rests() {
+    check("steady", &HOLDS);
+    assert!(run(&small("steady"), 2).sessions_per_member_minute <= 1.0);
+}
+
+#[test]
+fn a_crowd_and_a_full_uplink_are_borne() {
+    check("crowd", &HOLDS);
+    check("full-uplink", &HOLDS);
+}
+
+#[test]
+fn those_who_stay_do_not_miss_those_who_leave() {
+    check("half-leaves", &HOLDS);
+    check("churn", &HOLDS);
+}
+
+#[test]
+fn pairs_that_cannot_reach_each_other_find_other_ways() {
+    check("unreachable", &HOLDS);
+}
+
+#[test]
+fn liars_change_nothing_and_are_dropped() {
+    check("liars", &HOLDS);
+    let figures = run(&Scenario { liars: 0.1, ..small("liars") }, 3);
+    assert!(figures.continuity >= 0.995 && figures.dropped.0 > 0, "{figures:#?}");
+}
+
+#[test]
+fn free_riders_take_nothing_from_others_once_they_are_known() {
+    // The first minute shows who they are; newcomers of it wait.
+    check(
+        "free-riders",
+        &Aims { continuity: 0.99, delay_p99: 9000.0, start_p95: 15_000.0, duplicates: 0.04 },
+    );
+}
+
+#[test]
+fn a_network_that_falls_in_two_heals() {
+    let figures = run(&small("split-brain"), 1);
+    assert!(figures.continuity >= 0.97 && figures.meshes == 1, "{figures:#?}");
+    assert!(figures.longest_gap_ms <= 12_500.0, "{figures:#?}");
+}
+
+#[test]
+fn nobody_needs_the_server_once_it_is_there() {
+    check("server-gone", &HOLDS);
+}
+
+#[test]
+fn newcomers_begin_with_a_key_frame_however_far_back() {
+    check("long-gop", &Aims { start_p95: 4000.0, ..HOLDS });
+}
+
+#[test]
+fn three_channels_share_the_sessions_of_one_process() {
+    check("three-channels", &Aims { continuity: 0.99, start_p95: 5000.0, ..HOLDS });
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let short = Scenario { peers: 40, seconds: 20.0, ..small("churn") };
+    let json = |seed| serde_json::to_string(&run(&short, seed)).unwrap();
+    assert_eq!(json(7), json(7));
+    assert_ne!(json(7), json(8));
+}
+
+#[test]
+fn a_scenario_that_makes_no_sense_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wrong.toml");
+    std::fs::write(&file, "peers = 10\nfree_rider = 0.5\n").unwrap();
+    let error = Scenario::load(&file).unwrap_err();
+    assert!(error.contains("wrong.toml") && error.contains("free_rider"), "{error}");
+    assert!(Scenario { liars: 2.0, ..Scenario::default() }.check().unwrap_err().contains("liars"));
+}
