@@ -12,6 +12,7 @@ mod link;
 mod report;
 mod scenario;
 mod server;
+mod svg;
 mod world;
 
 use std::{
@@ -19,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use netgroup::Group;
+use netgroup::{Group, GroupAddress};
 
 pub use report::Figures;
 pub use scenario::{Fidelity, Scenario};
@@ -196,6 +197,32 @@ impl Swarm {
         if is_split { most.saturating_sub(1) } else { most }
     }
 
+    /// Who feeds whom in the first group, by places on the ring.
+    fn spots(&self) -> Vec<svg::Spot> {
+        let is_here = |host: &&Host| matches!(host.life, Life::Here { .. });
+        let here: Vec<&Host> = self.hosts.iter().filter(is_here).collect();
+        let index = |number: usize| here.binary_search_by_key(&number, |host| host.number).ok();
+        let spot = |host: &&Host| {
+            let group = host.groups.first();
+            let key = group.and_then(|group| group.streams().find(|key| self.world.casts(0, key)));
+            let pushers =
+                group.zip(key).map(|(group, key)| group.pushers(&key).collect::<Vec<_>>());
+            let fed_by = pushers.unwrap_or_default().into_iter();
+            let known = group.into_iter().flat_map(Group::members);
+            let bytes = GroupAddress::of(&host.id).0;
+            let at = f64::from(u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
+            svg::Spot {
+                at: at / f64::from(u32::MAX),
+                is_caster: host.number == 0,
+                fed_by: fed_by
+                    .filter_map(|(peer, residues)| Some((index(host_of(&peer))?, residues)))
+                    .collect(),
+                knows: known.filter_map(|peer| index(host_of(&peer))).collect(),
+            }
+        };
+        here.iter().map(spot).collect()
+    }
+
     /// Ends the run.
     pub fn finish(mut self) -> Figures {
         let ends = self.elapsed();
@@ -205,7 +232,8 @@ impl Swarm {
         }
         self.tallies.iter().for_each(|tally| sum.absorb(tally));
         let peers = self.world.crowd.guests.len() - 1;
-        Figures::new(peers, self.meshes, &sum, &self.world)
+        let spots = self.spots();
+        Figures::new(peers, self.meshes, &sum, &spots)
     }
 }
 
@@ -274,6 +302,8 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         std::fs::write(path, json + "\n")
             .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     }
-    let _ = &arguments.svg;
+    if let Some(folder) = &arguments.svg {
+        svg::write(folder, &figures.pictures)?;
+    }
     Ok(())
 }

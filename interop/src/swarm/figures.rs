@@ -54,6 +54,8 @@ impl Histogram {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Second {
     pub delay: Histogram,
+    /// Messages owed to viewers, and those that came in time.
+    pub owed: u64,
     pub in_time: u64,
 }
 
@@ -97,6 +99,7 @@ impl Tally {
         for (index, second) in other.seconds.iter().enumerate() {
             let sum = self.second(Duration::from_secs(index as u64));
             sum.delay.absorb(&second.delay);
+            sum.owed += second.owed;
             sum.in_time += second.in_time;
         }
         self.owed += other.owed;
@@ -185,6 +188,20 @@ impl Viewing {
             count(at(outage.at), at(outage.at + outage.lasts))
         });
         count(from, until) - cut_off
+    }
+
+    /// Notes what was owed second by second.
+    pub fn owe(&self, tally: &mut Tally, count_before: impl Fn(Duration) -> u64) {
+        let (from, until) = self.owed();
+        let second = Duration::from_secs(1);
+        let mut at = Duration::from_secs(from.as_secs());
+        while at < until {
+            let (first, last) = (at.max(from), (at + second).min(until));
+            if self.cut_off.is_none_or(|outage| !outage.covers(first)) {
+                tally.second(at).owed += count_before(last) - count_before(first);
+            }
+            at += second;
+        }
     }
 
     /// The viewer is gone, or the run is over.

@@ -323,6 +323,7 @@ impl Host {
         for (index, group) in self.groups.iter().enumerate() {
             if let Some(viewing) = self.viewings.get(index) {
                 let owed = viewing.owed_messages(|time| world.film.count_before(time));
+                viewing.owe(tally, |time| world.film.count_before(time));
                 viewing.end(tally, ends, owed);
             }
             for key in group.streams() {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{
     Scenario, Swarm,
     figures::{Histogram, Tally},
-    world::World,
+    svg::{self, Picture, Spot},
 };
 
 /// Milliseconds below which half, 95 and 99 of a hundred lie.
@@ -54,6 +54,34 @@ pub struct Figures {
     /// Times that a member dropped a liar, and that it dropped somebody else for lying.
     #[serde(skip)]
     pub dropped: (u64, u64),
+    #[serde(skip)]
+    pub(super) pictures: Vec<Picture>,
+}
+
+fn delay_chart(tally: &Tally) -> Picture {
+    const MOST: f64 = 4000.0;
+    let line = |part| tally.seconds.iter().map(|second| second.delay.quantile(part)).collect();
+    svg::chart(
+        "delay",
+        "ms",
+        MOST,
+        &[
+            ("median", "#1a5fb4", line(0.5)),
+            ("95th", "#e66100", line(0.95)),
+            ("99th", "#c01c28", line(0.99)),
+        ],
+    )
+}
+
+/// Of those to whom a message was owed, how many got it in time.
+fn continuity_chart(tally: &Tally) -> Picture {
+    let in_time = tally
+        .seconds
+        .iter()
+        .filter(|second| second.owed > 0)
+        .map(|second| second.in_time as f64 / second.owed as f64 * 100.0)
+        .collect();
+    svg::chart("continuity", "%", 100.0, &[("messages in time", "#1a5fb4", in_time)])
 }
 
 fn ratio(part: u64, of: u64) -> f64 {
@@ -61,7 +89,7 @@ fn ratio(part: u64, of: u64) -> f64 {
 }
 
 impl Figures {
-    pub(super) fn new(peers: usize, meshes: usize, tally: &Tally, _world: &World) -> Self {
+    pub(super) fn new(peers: usize, meshes: usize, tally: &Tally, spots: &[Spot]) -> Self {
         let minutes = tally.late_time.as_secs_f64() / 60.0;
         Self {
             peers,
@@ -79,6 +107,7 @@ impl Figures {
             longest_gap_ms: tally.longest_gap.as_secs_f64() * 1000.0,
             meshes,
             dropped: (tally.liars_dropped, tally.honest_dropped),
+            pictures: vec![svg::topology(spots), delay_chart(tally), continuity_chart(tally)],
         }
     }
 
