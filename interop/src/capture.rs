@@ -6,7 +6,7 @@ use std::{
 };
 
 use rtmfp::{
-    crypto::PacketKeys,
+    crypto::{PacketKeys, session_id_of},
     wire::{Chunk, Chunks, Mode, PacketHeader, Reader},
 };
 
@@ -182,19 +182,21 @@ impl CaptureKey {
     }
 }
 
+/// A session ID and one cipher block.
+const SMALLEST_DATAGRAM: usize = 20;
 /// Larger datagrams do not travel.
 const MAX_DATAGRAM: usize = 1472;
 
 /// The datagrams of a train (UDP GSO) that the kernel had not yet cut when it was recorded: all of
-/// one size, but for a smaller one at the end. It is the one size of which the keys open each;
-/// what no size opens is taken for one datagram.
-pub fn split_train<'a>(keys: &[CaptureKey], recorded: &'a [u8]) -> Vec<&'a [u8]> {
-    if open(keys, None, recorded).is_some() {
-        return vec![recorded];
-    }
-    let opens =
-        |size: &usize| recorded.chunks(*size).all(|datagram| open(keys, None, datagram).is_some());
-    match (1..=MAX_DATAGRAM.min(recorded.len())).rev().find(opens) {
+/// one size, but for a smaller one at the end, and all of one session. No other cut shows one
+/// session ID in each piece; where none does, it was one datagram.
+pub fn split_train(recorded: &[u8]) -> Vec<&[u8]> {
+    let is_train = |size: &usize| {
+        let first = session_id_of(recorded);
+        recorded.chunks(*size).all(|piece| first.is_some() && session_id_of(piece) == first)
+    };
+    let largest = MAX_DATAGRAM.min(recorded.len().saturating_sub(1));
+    match (SMALLEST_DATAGRAM..=largest).find(is_train) {
         Some(size) => recorded.chunks(size).collect(),
         None => vec![recorded],
     }
@@ -223,4 +225,31 @@ fn makes_sense(plain: &[u8]) -> bool {
         )
     });
     is_known && known > 0 && chunks.malformed == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pieces of one session and these sizes.
+    fn train(sizes: &[usize]) -> Vec<u8> {
+        let piece = |(index, size): (usize, &usize)| {
+            let mut bytes: Vec<u8> = (0..*size).map(|at| (at * 31 + index * 97) as u8).collect();
+            let id = [0, 1, 2, 3].map(|at| 0x5a ^ bytes[4 + at] ^ bytes[8 + at]);
+            bytes[..4].copy_from_slice(&id);
+            bytes
+        };
+        sizes.iter().enumerate().flat_map(piece).collect()
+    }
+
+    #[test]
+    fn trains_are_cut_where_one_session_begins_anew() {
+        for sizes in [&[500, 500, 500][..], &[900, 100], &[20, 20, 20], &[1472], &[1100, 1100, 40]]
+        {
+            let recorded = train(sizes);
+            let cut: Vec<usize> = split_train(&recorded).iter().map(|piece| piece.len()).collect();
+            assert_eq!(cut, sizes);
+        }
+        assert_eq!(split_train(&[1, 2, 3]), [&[1, 2, 3]]);
+    }
 }

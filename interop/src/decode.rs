@@ -94,7 +94,7 @@ impl Decoder {
 
     /// One datagram, or those of a train that was recorded as one.
     pub fn decode(&mut self, captured: &Captured) -> Vec<Decoded> {
-        let datagrams = split_train(&self.keys, &captured.payload);
+        let datagrams = split_train(&captured.payload);
         datagrams.into_iter().map(|datagram| self.decode_one(captured, datagram)).collect()
     }
 

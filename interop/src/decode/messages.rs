@@ -1,7 +1,9 @@
 //! Messages as objects: RTMP, joining at the server, groups.
 
 use bytes::Bytes;
-use netgroup::wire::{Fragment, Join, MediaControl, Report, control, signature};
+use netgroup::wire::{
+    Fragment, Join, MediaControl, Report, ServerJoin, ServerMember, control, signature,
+};
 use rtmfp::{
     crypto::PeerId,
     rtmp::{Command, FlowMetadata, Message, MessageType, UserControl, Value, Vector, amf0},
@@ -97,12 +99,12 @@ fn value(of: &Value) -> Json {
 }
 
 fn server_channel(message: &[u8]) -> Json {
-    const JOIN: u8 = 0x01;
-    const MEMBER: u8 = 0x0b;
-    match message.split_first() {
-        Some((&JOIN, rest)) => json!({"type": "server-join", "group": hex(rest)}),
-        Some((&MEMBER, rest)) => json!({"type": "member", "peer": hex(rest)}),
-        _ => json!({"type": "server-channel", "payload": hex(message)}),
+    if let Some(ServerJoin(group)) = ServerJoin::decode(message) {
+        return json!({"type": "server-join", "group": hex(&group)});
+    }
+    match ServerMember::decode(message) {
+        Some(ServerMember(peer)) => json!({"type": "member", "peer": peer.to_string()}),
+        None => json!({"type": "server-channel", "payload": hex(message)}),
     }
 }
 
