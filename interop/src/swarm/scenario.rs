@@ -10,8 +10,6 @@ use serde::Deserialize;
 pub struct Scenario {
     /// In words, for the table.
     pub about: String,
-    /// Whole stacks with packets and keys, or groups over a network of messages.
-    pub fidelity: Fidelity,
     /// Viewers, all told.
     pub peers: usize,
     /// Seconds of virtual time.
@@ -36,17 +34,6 @@ pub struct Scenario {
     pub free_riders: f64,
     /// Part of the viewers that lie, 0 to 1; each tells one kind of lie.
     pub liars: f64,
-}
-
-/// How much of the real thing runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Fidelity {
-    /// Real groups over a network of messages: ten thousand members.
-    #[default]
-    Messages,
-    /// Real servers, nodes and endpoints over a network of packets: hundreds of members.
-    Packets,
 }
 
 /// A film of pictures and sound.
@@ -167,7 +154,6 @@ impl Default for Scenario {
     fn default() -> Self {
         Self {
             about: String::new(),
-            fidelity: Fidelity::Messages,
             peers: 2000,
             seconds: 120.0,
             channels: 1,
