@@ -23,10 +23,9 @@ use rtmfp::{crypto::PeerId, wire::Address};
 use crate::{
     GroupSpec,
     heard::HeardList,
-    multicast::{Misconduct, StreamEvent, StreamStats},
+    multicast::{Misconduct, Stream, StreamEvent, StreamStats},
     wire::StreamKey,
 };
-use media::Brought;
 pub use membership::Parting;
 use neighbour::Neighbour;
 use topology::Topology;
@@ -176,7 +175,7 @@ pub struct Group {
     neighbours: BTreeMap<PeerId, Neighbour>,
     connecting: BTreeMap<PeerId, Instant>,
     heard: HeardList,
-    streams: BTreeMap<StreamKey, Brought>,
+    streams: BTreeMap<StreamKey, Stream>,
     subscriptions: Vec<String>,
     /// Publications of others under names that we publish, as they were told of.
     contested: VecDeque<StreamKey>,
@@ -250,7 +249,7 @@ impl Group {
 
     /// Counters of a stream.
     pub fn stream_stats(&self, key: &StreamKey) -> Option<StreamStats> {
-        self.streams.get(key).map(|stream| stream.stats())
+        self.streams.get(key).map(Stream::stats)
     }
 
     /// Neighbours that proved membership.
@@ -270,7 +269,7 @@ impl Group {
 
     /// When [`Group::handle_timeout`] is wanted.
     pub fn poll_timeout(&self) -> Instant {
-        let streams = self.streams.values().map(|stream| stream.next_timeout());
+        let streams = self.streams.values().map(Stream::next_timeout);
         let own = [self.topology.next_look, self.topology.ask_at, self.next_report];
         streams.chain(own).min().unwrap_or(self.next_report)
     }

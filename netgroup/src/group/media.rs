@@ -27,35 +27,12 @@ const SILENCE: Duration = Duration::from_millis(2500);
 /// Nobody knows of a stream for so long after it fell silent: it is over.
 const LONG_SILENCE: Duration = Duration::from_secs(120);
 
-/// A stream, and who told us of it first.
-#[derive(Debug)]
-pub(super) struct Brought {
-    pub stream: Stream,
-    by: Option<PeerId>,
-    at: Instant,
-}
-
-impl std::ops::Deref for Brought {
-    type Target = Stream;
-
-    fn deref(&self) -> &Stream {
-        &self.stream
-    }
-}
-
-impl std::ops::DerefMut for Brought {
-    fn deref_mut(&mut self) -> &mut Stream {
-        &mut self.stream
-    }
-}
-
 impl Group {
     /// Begins to publish a stream.
     pub fn publish(&mut self, now: Instant, name: &str, parameters: StreamParameters) -> StreamKey {
         let key = new_stream_key(&self.own, &mut self.rng);
         let announcement = Announcement { name: name.to_owned(), key, parameters };
-        let stream = Stream::published(now, announcement);
-        self.streams.insert(key, Brought { stream, by: None, at: now });
+        self.streams.insert(key, Stream::published(now, announcement));
         self.announce_everywhere();
         key
     }
@@ -114,7 +91,7 @@ impl Group {
         let due = self.streams.iter().filter(|(_, stream)| stream.next_timeout() <= now);
         for key in due.map(|(key, _)| *key).collect::<Vec<_>>() {
             if let Some(stream) = self.streams.get_mut(&key) {
-                stream.stream.handle_timeout(now, &mut self.rng);
+                stream.handle_timeout(now, &mut self.rng);
             }
             self.settle_stream(now, &key);
         }
@@ -183,7 +160,7 @@ impl Group {
             return;
         };
         let Some(stream) = self.streams.get_mut(&key) else { return };
-        stream.stream.on_control(now, peer, message, &mut self.rng);
+        stream.on_control(now, peer, message, &mut self.rng);
         self.settle_stream(now, &key);
     }
 
@@ -221,7 +198,7 @@ impl Group {
             return true;
         }
         let publishes_it =
-            |stream: &Brought| stream.is_publisher() && stream.name() == announcement.name;
+            |stream: &Stream| stream.is_publisher() && stream.name() == announcement.name;
         if self.streams.values().any(publishes_it) {
             self.note_contest(key);
             return false;
@@ -229,7 +206,7 @@ impl Group {
         if !self.subscriptions.contains(&announcement.name) {
             return false;
         }
-        let brought = self.streams.values().filter(|stream| stream.by == Some(peer)).count();
+        let brought = self.streams.values().filter(|stream| stream.was_brought_by(&peer)).count();
         if brought >= MAX_BROUGHT {
             self.suspect(now, peer, Misconduct::TooManyStreams);
             return false;
@@ -238,8 +215,7 @@ impl Group {
             return false;
         }
         let name = announcement.name.clone();
-        let stream = Stream::subscribed(now, announcement);
-        self.streams.insert(key, Brought { stream, by: Some(peer), at: now });
+        self.streams.insert(key, Stream::subscribed(now, peer, announcement));
         self.events.push_back(GroupEvent::StreamFound { key, name });
         true
     }
@@ -264,7 +240,7 @@ impl Group {
         let doubtful = self.streams.iter().filter(|(_, stream)| {
             !stream.is_publisher() && !stream.is_vouched_for() && stream.idle(now) > IDLE
         });
-        let idlest = doubtful.max_by_key(|(_, stream)| (stream.idle(now), stream.at));
+        let idlest = doubtful.max_by_key(|(_, stream)| stream.idle(now));
         let Some(key) = idlest.map(|(key, _)| *key) else { return false };
         self.forget_stream(&key);
         true
@@ -280,7 +256,7 @@ impl Group {
     pub(super) fn on_media(&mut self, now: Instant, peer: PeerId, key: &StreamKey, message: Bytes) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         let had_nothing = !stream.has_fragments();
-        stream.stream.on_fragment(now, peer, message, &mut self.rng);
+        stream.on_fragment(now, peer, message, &mut self.rng);
         let has_some = had_nothing && stream.has_fragments();
         self.settle_stream(now, key);
         if has_some {
@@ -291,7 +267,7 @@ impl Group {
     /// The neighbour has nothing to do with this stream any more.
     pub(super) fn drop_media(&mut self, now: Instant, peer: &PeerId, key: &StreamKey) {
         if let Some(stream) = self.streams.get_mut(key) {
-            stream.stream.remove_neighbour(now, peer, &mut self.rng);
+            stream.remove_neighbour(now, peer, &mut self.rng);
         }
         if let Some(neighbour) = self.neighbours.get_mut(peer) {
             neighbour.media.insert(*key, MediaLink::Refused);
@@ -299,17 +275,22 @@ impl Group {
         self.settle_stream(now, key);
     }
 
-    /// Whether a stream is wanted that we get nothing of, though it may go on elsewhere.
-    pub(super) fn lacks_stream(&self, now: Instant) -> bool {
-        let lacks = |name: &String| {
+    /// Whether a stream that we want and had has fallen silent, though it may go on elsewhere.
+    pub(super) fn misses_stream(&self, now: Instant) -> bool {
+        let is_silent = |stream: &Stream| {
+            let idle = stream.idle(now);
+            idle > SILENCE && idle < LONG_SILENCE && !stream.has_ended()
+        };
+        self.subscriptions.iter().any(|name| {
             let mut of_name =
                 self.streams.values().filter(|stream| stream.name() == name).peekable();
-            of_name.peek().is_none()
-                || of_name.all(|stream| {
-                    let idle = stream.idle(now);
-                    idle > SILENCE && idle < LONG_SILENCE && !stream.has_ended()
-                })
-        };
-        self.subscriptions.iter().any(lacks)
+            of_name.peek().is_some() && of_name.all(is_silent)
+        })
+    }
+
+    /// Whether a stream is wanted of which nobody here knows.
+    pub(super) fn awaits_stream(&self) -> bool {
+        let is_known = |name: &String| self.streams.values().any(|stream| stream.name() == name);
+        !self.subscriptions.iter().all(is_known)
     }
 }

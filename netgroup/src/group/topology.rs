@@ -4,7 +4,11 @@
 //! it is connected to the nearest on the ring, on both sides, for these hold the group together.
 //! Choices stay as they are while they serve.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use rtmfp::crypto::PeerId;
 
@@ -34,8 +38,10 @@ const MAX_CONNECTING: usize = 16;
 const FEW: usize = 4;
 /// The server is asked for members no more often; rarely, once it was asked in vain for so long.
 const FIRST_ASK: Duration = Duration::from_secs(8);
-const LAST_ASK: Duration = Duration::from_secs(60);
+const LAST_ASK: Duration = Duration::from_secs(120);
 const HOPE: Duration = Duration::from_secs(180);
+/// Most groups that wait for a broadcast are whole: nothing is wrong but that nobody casts.
+const FAINT_HOPE: Duration = Duration::from_secs(15);
 /// The group may have fallen apart if so many of the neighbours are lost within this.
 const LOSS_SPAN: Duration = Duration::from_secs(15);
 const LOSS_SHARE: usize = 3;
@@ -126,10 +132,12 @@ impl Group {
         let has_lost_many = lost * LOSS_SHARE >= self.neighbours.len() + lost
             && lost > 1
             && now.saturating_duration_since(since) < 4 * LOSS_SPAN;
-        if is_alone || has_lost_many || self.lacks_stream(now) {
+        let is_urgent = is_alone || has_lost_many || self.misses_stream(now);
+        if is_urgent || self.awaits_stream() {
             self.actions.push_back(Action::AskServer);
             let asking_since = *self.topology.asking_since.get_or_insert(now);
-            let is_hopeless = now.saturating_duration_since(asking_since) > HOPE;
+            let hope = if is_urgent { HOPE } else { FAINT_HOPE };
+            let is_hopeless = now.saturating_duration_since(asking_since) > hope;
             self.topology.ask_at = now + if is_hopeless { LAST_ASK } else { FIRST_ASK };
         } else {
             self.topology.ask_at = now + Duration::from_secs(1);
@@ -186,25 +194,18 @@ impl Group {
             wishes.extend(self.heard.anybody(&mut self.rng, may_try).map(|heard| heard.peer));
         }
         // Those of networks where we know nobody come first.
-        wishes.sort_by_key(|peer| self.is_of_known_network(peer));
+        let known: Vec<Network> =
+            self.neighbours.values().map(|other| Network::of(other.session.remote.ip())).collect();
+        let is_of_known = |peer: &PeerId| {
+            let addresses = self.heard.get(peer).into_iter().flat_map(Heard::addresses);
+            addresses.map(|address| Network::of(address.socket.ip())).any(|of| known.contains(&of))
+        };
+        wishes.sort_by_cached_key(is_of_known);
         for peer in wishes {
             if missing > 0 && self.connect(now, peer) {
                 missing -= 1;
             }
         }
-    }
-
-    /// Whether a neighbour has an address of the same /16 or /32.
-    fn is_of_known_network(&self, peer: &PeerId) -> bool {
-        let prefix = |address: std::net::IpAddr| match address {
-            std::net::IpAddr::V4(ip) => ip.octets()[..2].to_vec(),
-            std::net::IpAddr::V6(ip) => ip.octets()[..4].to_vec(),
-        };
-        let Some(heard) = self.heard.get(peer) else { return false };
-        heard.addresses().any(|address| {
-            let network = prefix(address.socket.ip());
-            self.neighbours.values().any(|other| prefix(other.session.remote.ip()) == network)
-        })
     }
 
     fn connect(&mut self, now: Instant, peer: PeerId) -> bool {
@@ -223,17 +224,16 @@ impl Group {
 
     /// Neighbours that we would not do without: the nearest on the ring and in time, the one by
     /// chance, and those with whom a stream is exchanged.
-    fn is_dear(&self, peer: &PeerId) -> bool {
+    fn dear(&self) -> BTreeSet<PeerId> {
         let is_connected = |heard: &Heard| heard.is_connected;
         let nearest = self.heard.nearest(&self.own, NEAREST_A_SIDE, is_connected);
-        let is_near = nearest.iter().any(|heard| heard.peer == *peer);
-        let latencies = self.latencies();
-        let is_quick = latencies.iter().take(LOWEST_LATENCY).any(|(_, quick)| quick == peer);
-        let is_chosen = self.topology.random == Some(*peer);
-        is_near
-            || is_quick
-            || is_chosen
-            || self.streams.values().any(|stream| stream.is_tied_to(peer))
+        let quick = self.latencies().into_iter().take(LOWEST_LATENCY).map(|(_, peer)| peer);
+        let tied = self
+            .neighbours
+            .keys()
+            .filter(|peer| self.streams.values().any(|stream| stream.is_tied_to(peer)));
+        let near = nearest.into_iter().map(|heard| heard.peer);
+        near.chain(quick).chain(self.topology.random).chain(tied.copied()).collect()
     }
 
     /// With too many neighbours, some that we do not need are asked whether we may go.
@@ -243,6 +243,7 @@ impl Group {
         if surplus == 0 {
             return;
         }
+        let dear = self.dear();
         let may_ask = |asked: Option<Instant>| {
             asked.is_none_or(|at| now.saturating_duration_since(at) >= ASK_INTERVAL)
         };
@@ -250,7 +251,7 @@ impl Group {
             .neighbours
             .iter()
             .filter(|(peer, neighbour)| {
-                neighbour.is_member() && may_ask(neighbour.asked_to_leave) && !self.is_dear(peer)
+                neighbour.is_member() && may_ask(neighbour.asked_to_leave) && !dear.contains(peer)
             })
             .map(|(peer, neighbour)| (neighbour.rtt, *peer))
             .collect();
@@ -266,11 +267,33 @@ impl Group {
     /// A neighbour would leave us: fine unless we want it or have too few.
     pub(super) fn on_ask_disconnect(&mut self, peer: PeerId, flow: u64) {
         let (enough, _) = self.wanted();
-        if self.neighbours.len() > enough && !self.is_dear(&peer) {
+        if self.neighbours.len() > enough && !self.dear().contains(&peer) {
             if let Some(neighbour) = self.neighbours.get_mut(&peer) {
                 neighbour.is_parting = true;
             }
             self.actions.push_back(Action::Reject { peer, flow });
+        }
+    }
+}
+
+/// A /16 of IPv4, a /32 of IPv6: mostly one provider's, and one place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Network {
+    V4([u8; 2]),
+    V6([u8; 4]),
+}
+
+impl Network {
+    fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(ip) => {
+                let [a, b, ..] = ip.octets();
+                Self::V4([a, b])
+            }
+            IpAddr::V6(ip) => {
+                let [a, b, c, d, ..] = ip.octets();
+                Self::V6([a, b, c, d])
+            }
         }
     }
 }

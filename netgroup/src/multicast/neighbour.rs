@@ -8,6 +8,8 @@ use crate::wire::{Availability, StreamParameters};
 /// Who leaves pulls unanswered so many times in a row, at least a second apart, is a free rider.
 const FREE_RIDE: u32 = 3;
 const MISS_INTERVAL: Duration = Duration::from_secs(1);
+/// Whoever was not asked for so long may be asked as if nothing had been.
+const MISS_MEMORY: Duration = Duration::from_secs(30);
 /// Who takes from us and never gave us anything is asked for something this often; who did, rarely.
 const AUDIT: Duration = Duration::from_millis(1200);
 const RARE_AUDIT: Duration = Duration::from_secs(120);
@@ -122,6 +124,14 @@ impl Neighbour {
         if self.service.missed_at.is_none_or(is_counted) {
             self.service.missed_at = Some(now);
             self.service.misses += 1;
+        }
+    }
+
+    /// What it left unanswered long ago is forgotten: it may have been busy.
+    pub fn forgive(&mut self, now: Instant) {
+        let is_old = |at: Instant| now.saturating_duration_since(at) > MISS_MEMORY;
+        if self.service.missed_at.is_some_and(is_old) {
+            self.service.misses = 0;
         }
     }
 

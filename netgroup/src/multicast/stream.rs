@@ -68,6 +68,8 @@ pub(crate) struct Stream {
     name: String,
     key: StreamKey,
     parameters: StreamParameters,
+    /// Who told us of it first; nobody, if it is ours.
+    brought_by: Option<PeerId>,
     role: Role,
     store: Store,
     edge: Edge,
@@ -97,8 +99,10 @@ impl Stream {
         Self::new(now, announcement, Role::Publisher { next: 1 }, Places::of_source())
     }
 
-    pub fn subscribed(now: Instant, announcement: Announcement) -> Self {
-        Self::new(now, announcement, Role::Met, Places::of_relay())
+    /// A stream that `by` was the first to tell of.
+    pub fn subscribed(now: Instant, by: PeerId, announcement: Announcement) -> Self {
+        let stream = Self::new(now, announcement, Role::Met, Places::of_relay());
+        Self { brought_by: Some(by), ..stream }
     }
 
     fn new(now: Instant, announcement: Announcement, role: Role, places: Places) -> Self {
@@ -107,6 +111,7 @@ impl Stream {
             name,
             key,
             parameters,
+            brought_by: None,
             role,
             store: Store::default(),
             edge: Edge::default(),
@@ -171,6 +176,11 @@ impl Stream {
     /// How long nothing new was heard of it.
     pub fn idle(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.fresh)
+    }
+
+    /// Whether it was this neighbour that told us of it first.
+    pub fn was_brought_by(&self, peer: &PeerId) -> bool {
+        self.brought_by.as_ref() == Some(peer)
     }
 
     /// Whether somebody vouches for it: its publisher, or several.
@@ -427,7 +437,7 @@ impl Stream {
         }
         self.next_tick = now + self.parameters.update_period.min(LONGEST_TICK);
         self.store.expire(now, self.parameters.window + RELAY_MARGIN);
-        self.watch_uplink(now);
+        self.tend_places(now);
         self.tell_availability(now);
         if !self.is_publisher() {
             self.work(now, rng);

@@ -14,6 +14,8 @@ use crate::{
 
 /// More than this much time's worth of what a neighbour gets waits for it: it gets too much.
 const MAX_BACKLOG: Duration = Duration::from_millis(350);
+/// A few fragments may always wait.
+const LEAST_BACKLOG: f64 = 4000.0;
 /// A relay whose backlogs together are worth more than this answers no pulls.
 const BUSY: Duration = Duration::from_secs(1);
 const BUSY_BYTES: f64 = 65_536.0;
@@ -118,40 +120,51 @@ impl Stream {
         self.places.assign(now, self.neighbours.values_mut().map(|neighbour| &mut neighbour.taker));
     }
 
-    /// Places are fewer when fragments pile up, and more when they do not and somebody waits.
-    pub(super) fn watch_uplink(&mut self, now: Instant) {
-        let rate = self.budget.bytes_in(Duration::from_secs(1)) / 8.0;
-        for neighbour in self.neighbours.values_mut() {
-            let gets = f64::from(neighbour.taker.gets.count_ones());
-            let bearable = (rate * gets * MAX_BACKLOG.as_secs_f64()).max(4000.0);
-            let is_behind = gets > 0.0 && neighbour.backlog as f64 > bearable;
-            let since = is_behind.then_some(now);
-            neighbour.behind_since = neighbour.behind_since.filter(|_| is_behind).or(since);
-        }
-        let is_behind = |neighbour: &super::Neighbour| {
-            neighbour.behind_since.is_some_and(|at| now.saturating_duration_since(at) >= BEHIND)
-        };
-        let served = self.neighbours.values().filter(|neighbour| neighbour.taker.gets != 0).count();
-        let behind = self.neighbours.values().filter(|neighbour| is_behind(neighbour)).count();
-        if behind > 0 {
-            if behind * UPLINK_SHARE >= served {
-                self.places.shrink(now, self.taken());
-            }
-            let slowest = self.neighbours.values_mut().filter(|neighbour| is_behind(neighbour));
-            if let Some(slowest) = slowest.max_by_key(|neighbour| neighbour.backlog) {
-                slowest.behind_since = Some(now);
-                slowest.taker.shed(now);
-            }
-        } else {
-            let lacks = self.neighbours.values().any(|neighbour| neighbour.taker.lacks() != 0);
-            self.places.grow(now, self.taken(), lacks);
-        }
+    /// Everything that has to do with whom we push to, from time to time.
+    pub(super) fn tend_places(&mut self, now: Instant) {
+        self.watch_uplink(now);
         self.audit(now);
         if self.is_publisher() {
             self.feed_starving(now);
             self.places.spread(now, self.neighbours.values_mut().map(|other| &mut other.taker));
         }
         self.assign_places(now);
+    }
+
+    /// Places are fewer when fragments pile up, and more when they do not and somebody waits.
+    fn watch_uplink(&mut self, now: Instant) {
+        self.note_backlogs(now);
+        let is_behind = |neighbour: &super::Neighbour| {
+            neighbour.behind_since.is_some_and(|at| now.saturating_duration_since(at) >= BEHIND)
+        };
+        let served = self.neighbours.values().filter(|neighbour| neighbour.taker.gets != 0).count();
+        let behind = self.neighbours.values().filter(|neighbour| is_behind(neighbour)).count();
+        let taken = self.taken();
+        if behind == 0 {
+            let lacks = self.neighbours.values().any(|neighbour| neighbour.taker.lacks() != 0);
+            return self.places.grow(now, taken, lacks);
+        }
+        if behind * UPLINK_SHARE >= served {
+            self.places.shrink(now, taken);
+        }
+        let slow = self.neighbours.values_mut().filter(|neighbour| is_behind(neighbour));
+        if let Some(slowest) = slow.max_by_key(|neighbour| neighbour.backlog) {
+            slowest.behind_since = Some(now);
+            slowest.taker.shed(now);
+        }
+    }
+
+    /// Since when each neighbour has more waiting for it than it can be expected to get soon.
+    fn note_backlogs(&mut self, now: Instant) {
+        let a_place = self.budget.bytes_in(MAX_BACKLOG) / RESIDUES as f64;
+        for neighbour in self.neighbours.values_mut() {
+            neighbour.forgive(now);
+            let gets = f64::from(neighbour.taker.gets.count_ones());
+            let bearable = (a_place * gets).max(LEAST_BACKLOG);
+            let is_behind = gets > 0.0 && neighbour.backlog as f64 > bearable;
+            let since = is_behind.then_some(now);
+            neighbour.behind_since = neighbour.behind_since.filter(|_| is_behind).or(since);
+        }
     }
 
     /// Who takes from us must have what we pushed to it a second ago: now and then it is asked for

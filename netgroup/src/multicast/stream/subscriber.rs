@@ -132,19 +132,19 @@ impl Stream {
     ) {
         let (highest, pace) = (self.edge.highest(), self.edge.pace());
         let is_standing = self.idle(now) > STANDSTILL;
+        let is_alone = self.neighbours.len() == 1;
         let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
         if map.last < neighbour.map.last {
             return;
         }
         neighbour.on_map(now, map, highest, pace);
         let is_beyond = neighbour.map.last > self.edge.farthest_credible();
-        if is_beyond && highest > 0 && !is_standing && !neighbour.is_source {
+        let is_trusted = is_alone || neighbour.is_source;
+        if is_beyond && highest > 0 && !is_standing && !is_trusted {
             neighbour.map = Availability::default();
             neighbour.claim = 0;
-            if self.neighbours.len() > 1 {
-                self.out.suspect(peer, Misconduct::FarMap);
-                return;
-            }
+            self.out.suspect(peer, Misconduct::FarMap);
+            return;
         }
         let believed = self.believed();
         if (is_standing && believed > self.edge.farthest_credible())
@@ -210,7 +210,7 @@ impl Stream {
         self.end = None;
         self.contradicted = None;
         self.neighbours.values_mut().for_each(|neighbour| {
-            (neighbour.asked, neighbour.told, neighbour.pulls) = Default::default();
+            (neighbour.told, neighbour.pulls) = Default::default();
         });
     }
 

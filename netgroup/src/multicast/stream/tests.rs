@@ -31,7 +31,7 @@ impl Rig {
         let now = Instant::now();
         let (name, parameters) = ("stream".into(), StreamParameters::default());
         let announcement = Announcement { name, key: StreamKey([9; 32]), parameters };
-        let mut stream = Stream::subscribed(now, announcement);
+        let mut stream = Stream::subscribed(now, relay(1), announcement);
         for seed in 1..=4 {
             stream.add_neighbour(now, relay(seed), parameters);
         }
