@@ -1,6 +1,8 @@
 //! Groups over a real endpoint: one connection to a server and one session with each peer carry
 //! any number of them, as a NetConnection carries many NetGroups. Still without I/O.
 
+mod actions;
+mod flows;
 mod membership;
 mod peers;
 mod server_link;
@@ -11,21 +13,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rtmfp::{
-    CloseReason, Endpoint, Event, FlowEvent, FlowOptions, OpenError, ReceiveOrder, ServerUrl,
-    SessionId,
-    crypto::{Discriminator, PeerId},
+    CloseReason, Endpoint, Event, FlowEvent, ServerUrl, SessionId,
+    crypto::PeerId,
     wire::{Address, Origin},
 };
 
 use crate::{
-    Action, Channel, Group, GroupEvent, GroupSpec, Incoming, Outgoing, Parting, PeerSession,
+    Action, Group, GroupEvent, GroupSpec, Parting, PeerSession,
     wire::{ServerMember, signature},
 };
 use membership::Membership;
-use peers::{Bound, Kind, PeerLink, named_group, stranger_to_drop};
+use peers::{PeerLink, stranger_to_drop};
 use server_link::{LinkEvent, ServerLink};
 
 /// How often it is read off the sessions how long they take and what waits in them: while
@@ -374,126 +374,6 @@ impl Node {
         }
     }
 
-    fn on_peer_flow(
-        &mut self,
-        now: Instant,
-        endpoint: &mut Endpoint,
-        session: SessionId,
-        event: FlowEvent,
-    ) {
-        match event {
-            FlowEvent::Opened { flow, metadata, association } => {
-                self.on_flow_opened(now, endpoint, session, flow, &metadata, association);
-            }
-            FlowEvent::Message { flow, data } => {
-                self.on_peer_message(now, endpoint, session, flow, data);
-            }
-            FlowEvent::Finished { flow } => {
-                let Some(link) = self.links.get_mut(&session) else { return };
-                let peer = link.peer;
-                if let Some(Bound::To(group)) = link.unbind(flow)
-                    && let Some(membership) = self.memberships.get_mut(&group)
-                {
-                    membership.group.handle_flow_finished(now, peer, flow);
-                }
-            }
-            // Fragments have numbers of their own.
-            FlowEvent::Gap { .. } => {}
-            FlowEvent::Rejected { flow, .. } => {
-                let Some(link) = self.links.get_mut(&session) else { return };
-                let peer = link.peer;
-                if let Some((group, channel)) = link.remove_channel(flow)
-                    && let Some(membership) = self.memberships.get_mut(&group)
-                {
-                    membership.group.handle_flow_rejected(now, peer, channel);
-                }
-            }
-        }
-    }
-
-    fn on_flow_opened(
-        &mut self,
-        now: Instant,
-        endpoint: &mut Endpoint,
-        session: SessionId,
-        flow: u64,
-        metadata: &[u8],
-        association: Option<u64>,
-    ) {
-        let (Some(link), Some(mut view)) =
-            (self.links.get_mut(&session), endpoint.session(session))
-        else {
-            return;
-        };
-        let peer = link.peer;
-        let (group, kind) = match link.classify(metadata, association) {
-            None => return view.reject_flow(now, flow, 0),
-            Some(Kind::Control) => return link.bind(flow, Bound::Unbound),
-            Some(Kind::MediaControl(group)) => (group, Incoming::MediaControl),
-            Some(Kind::Media(group, key)) => {
-                view.set_receive_order(flow, ReceiveOrder::Network);
-                (group, Incoming::Media(key))
-            }
-        };
-        link.bind(flow, Bound::To(group));
-        if let Some(membership) = self.memberships.get_mut(&group) {
-            membership.group.handle_flow_opened(now, peer, flow, kind);
-        }
-    }
-
-    fn on_peer_message(
-        &mut self,
-        now: Instant,
-        endpoint: &mut Endpoint,
-        session: SessionId,
-        flow: u64,
-        data: Bytes,
-    ) {
-        let Some(link) = self.links.get_mut(&session) else { return };
-        let peer = link.peer;
-        let group = match link.bound(flow) {
-            Some(Bound::To(group)) => group,
-            Some(Bound::Unbound) => {
-                let Some(group) = named_group(&data).and_then(|id| self.by_id(&id)) else {
-                    return self.reject(now, endpoint, session, flow);
-                };
-                self.bind_control(now, endpoint, session, flow, group);
-                group
-            }
-            None => return,
-        };
-        if let Some(membership) = self.memberships.get_mut(&group) {
-            membership.group.handle_message(now, peer, flow, data);
-        }
-    }
-
-    /// A control flow has named its group.
-    fn bind_control(
-        &mut self,
-        now: Instant,
-        endpoint: &mut Endpoint,
-        session: SessionId,
-        flow: u64,
-        group: GroupHandle,
-    ) {
-        self.enter(now, endpoint, session, group, false);
-        let Some(link) = self.links.get_mut(&session) else { return };
-        link.bind(flow, Bound::To(group));
-        let peer = link.peer;
-        if let Some(membership) = self.memberships.get_mut(&group) {
-            membership.group.handle_flow_opened(now, peer, flow, Incoming::Control);
-        }
-    }
-
-    fn reject(&mut self, now: Instant, endpoint: &mut Endpoint, session: SessionId, flow: u64) {
-        if let Some(link) = self.links.get_mut(&session) {
-            link.unbind(flow);
-        }
-        if let Some(mut view) = endpoint.session(session) {
-            view.reject_flow(now, flow, 0);
-        }
-    }
-
     fn by_id(&self, id: &[u8; 32]) -> Option<GroupHandle> {
         let is_it = |membership: &Membership| membership.group.spec().group_id() == *id;
         self.memberships.iter().find(|(_, membership)| is_it(membership)).map(|(handle, _)| *handle)
@@ -521,125 +401,5 @@ impl Node {
         self.memberships.iter_mut().find_map(|(group, membership)| {
             membership.group.poll_action().map(|action| (*group, action))
         })
-    }
-
-    fn act(&mut self, now: Instant, endpoint: &mut Endpoint, group: GroupHandle, action: Action) {
-        match action {
-            Action::Connect { peer, addresses } => {
-                self.connect(now, endpoint, group, peer, &addresses);
-            }
-            Action::Disconnect { peer } => {
-                self.withdraw_wish(endpoint, peer, group);
-                if let Some(session) = self.session_of(endpoint, &peer) {
-                    self.leave_session(now, endpoint, session, group);
-                }
-            }
-            Action::Send(message) => self.send(now, endpoint, group, message),
-            Action::AskServer => {
-                if let Some(membership) = self.memberships.get_mut(&group) {
-                    membership.ask_again(now, endpoint, &self.server.connection);
-                }
-            }
-            Action::Reject { peer, flow } => {
-                if let Some(session) = self.session_of(endpoint, &peer) {
-                    self.reject(now, endpoint, session, flow);
-                }
-            }
-        }
-    }
-
-    /// The session with a peer that groups have to do with, or may.
-    fn session_of(&self, endpoint: &Endpoint, peer: &PeerId) -> Option<SessionId> {
-        endpoint.session_with(peer).filter(|session| self.links.contains_key(session))
-    }
-
-    fn connect(
-        &mut self,
-        now: Instant,
-        endpoint: &mut Endpoint,
-        group: GroupHandle,
-        peer: PeerId,
-        addresses: &[SocketAddr],
-    ) {
-        if let Some(session) = self.session_of(endpoint, &peer) {
-            return self.enter(now, endpoint, session, group, true);
-        }
-        self.wishes.entry(peer).or_default().insert(group);
-        if self.opening.values().any(|other| *other == peer) {
-            return;
-        }
-        let candidates: Vec<SocketAddr> =
-            self.server.servers.iter().chain(addresses).copied().collect();
-        match endpoint.open(now, Discriminator::Fingerprint(peer), &candidates) {
-            Ok(session) => {
-                self.opening.insert(session, peer);
-            }
-            // It opened one to us meanwhile, and we shall hear of it.
-            Err(OpenError::Exists(_)) => {}
-            Err(OpenError::TooMany | OpenError::Ourselves) => {
-                self.wishes.remove(&peer);
-                if let Some(membership) = self.memberships.get_mut(&group) {
-                    membership.group.handle_connect_failed(now, &peer);
-                }
-            }
-        }
-    }
-
-    fn withdraw_wish(&mut self, endpoint: &mut Endpoint, peer: PeerId, group: GroupHandle) {
-        let Some(wishing) = self.wishes.get_mut(&peer) else { return };
-        wishing.remove(&group);
-        if !wishing.is_empty() {
-            return;
-        }
-        self.wishes.remove(&peer);
-        let opening = self.opening.iter().find(|(_, wanted)| **wanted == peer);
-        if let Some(session) = opening.map(|(session, _)| *session) {
-            self.opening.remove(&session);
-            endpoint.cancel_open(session);
-        }
-    }
-
-    /// A group is done with a session; it ends with the last.
-    fn leave_session(
-        &mut self,
-        now: Instant,
-        endpoint: &mut Endpoint,
-        session: SessionId,
-        group: GroupHandle,
-    ) {
-        let Some(link) = self.links.get_mut(&session) else { return };
-        let (ours, theirs) = link.leave(group);
-        if link.groups().is_empty() {
-            return self.close_session(now, endpoint, session);
-        }
-        let Some(mut view) = endpoint.session(session) else { return };
-        ours.into_iter().for_each(|flow| view.close_flow(now, flow));
-        theirs.into_iter().for_each(|flow| view.reject_flow(now, flow, 0));
-    }
-
-    fn send(
-        &mut self,
-        now: Instant,
-        endpoint: &mut Endpoint,
-        group: GroupHandle,
-        message: Outgoing,
-    ) {
-        let Some(session) = self.session_of(endpoint, &message.peer) else { return };
-        let (Some(link), Some(mut view)) =
-            (self.links.get_mut(&session), endpoint.session(session))
-        else {
-            return;
-        };
-        let flow = link.channel(group, message.channel).unwrap_or_else(|| {
-            let (metadata, options) = match message.channel {
-                Channel::Control => (signature::CONTROL, FlowOptions::CONTROL),
-                Channel::MediaControl(_) => (signature::MEDIA_CONTROL, FlowOptions::CONTROL),
-                Channel::Media(_) => (signature::MEDIA, FlowOptions::default()),
-            };
-            let flow = view.open_flow(metadata, message.association, options);
-            link.set_channel(group, message.channel, flow);
-            flow
-        });
-        let _ = view.send(now, flow, message.bytes, message.deadline);
     }
 }

@@ -4,6 +4,8 @@
 //! have them from us, so pushes never go in a circle. Whoever promises to be faster is tried beside
 //! the one that pushes already, and takes its place if it keeps its promise.
 
+mod trial;
+
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -14,6 +16,7 @@ use rtmfp::crypto::PeerId;
 
 use super::edge::Edge;
 use crate::wire::Availability;
+use trial::Trial;
 
 pub(super) const RESIDUES: usize = 8;
 /// A pusher from which nothing came for this long, while others have more, has failed.
@@ -40,15 +43,6 @@ const WORTH_IT: f32 = 60.0;
 const LOAD: f32 = 20.0;
 /// What each residue that it refused counts against it, in milliseconds.
 const REFUSED: f32 = 50.0;
-/// How long somebody may be tried.
-const TRIAL: Duration = Duration::from_secs(2);
-/// So many fragments that come from both decide a trial; who is tried must be earlier by so many
-/// milliseconds at the mean.
-const COMPARISONS: u32 = 2;
-const MARGIN: f32 = 20.0;
-/// A difference as large as this decides at once.
-const CLEAR: f32 = 80.0;
-
 /// Which residue a fragment belongs to.
 pub(super) fn residue(id: u64) -> usize {
     (id % RESIDUES as u64) as usize
@@ -90,46 +84,6 @@ struct Assignment {
     passes: bool,
     /// By how much its fragments come after they are known to exist, in milliseconds.
     lateness: f32,
-}
-
-/// Somebody is tried for a residue that another pushes.
-#[derive(Debug, Clone, Copy)]
-struct Trial {
-    residue: usize,
-    asked: Asked,
-    /// A fragment that came from one of the two: when, and whether it was the one tried.
-    half: Option<(u64, Instant, bool)>,
-    /// Fragments that came from it; and those that came from both, by how much earlier from it.
-    delivered: u32,
-    compared: u32,
-    earlier: f32,
-}
-
-impl Trial {
-    fn on_fragment(&mut self, now: Instant, id: u64, from_tried: bool) {
-        self.delivered += u32::from(from_tried);
-        match self.half {
-            Some((half, at, was_tried)) if half == id && was_tried != from_tried => {
-                let gap = now.saturating_duration_since(at).as_secs_f32() * 1000.0;
-                self.earlier += if was_tried { gap } else { -gap };
-                self.compared += 1;
-                self.half = None;
-            }
-            Some((half, ..)) if half >= id => {}
-            _ => self.half = Some((id, now, from_tried)),
-        }
-    }
-
-    /// Whether it is won, once that is clear or time is over.
-    fn verdict(&self, now: Instant) -> Option<bool> {
-        let is_late = now.saturating_duration_since(self.asked.since) > TRIAL + self.asked.rtt;
-        let mean = self.earlier / self.compared.max(1) as f32;
-        let is_clear = self.compared >= COMPARISONS || (self.compared > 0 && mean.abs() >= CLEAR);
-        match self.compared {
-            0 => is_late.then_some(self.delivered > COMPARISONS),
-            _ => (is_clear || is_late).then_some(mean >= MARGIN),
-        }
-    }
 }
 
 /// A neighbour that could push.
@@ -417,14 +371,8 @@ impl Pushers {
                 }
             }
         }
-        self.trial = best.map(|(_, residue, candidate)| Trial {
-            residue,
-            asked: Asked::new(now, candidate),
-            half: None,
-            delivered: 0,
-            compared: 0,
-            earlier: 0.0,
-        });
+        self.trial =
+            best.map(|(_, residue, candidate)| Trial::new(residue, Asked::new(now, candidate)));
     }
 
     fn judge_trial(&mut self, now: Instant, edge: &Edge) {
@@ -468,132 +416,4 @@ impl Assignment {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use rand::SeedableRng;
-
-    fn peer(seed: u8) -> PeerId {
-        PeerId([seed; 32])
-    }
-
-    struct Stage {
-        pushers: Pushers,
-        edge: Edge,
-        rng: StdRng,
-        now: Instant,
-        maps: Vec<(PeerId, Availability, u8)>,
-    }
-
-    impl Stage {
-        /// Fragments 1 to 100 exist, and so many neighbours have them.
-        fn new(neighbours: u8) -> Self {
-            let now = Instant::now();
-            let mut edge = Edge::default();
-            edge.note(now, 100);
-            let full = Availability::of(1, 100, |_| u64::MAX);
-            let maps = (1..=neighbours).map(|seed| (peer(seed), full.clone(), 0)).collect();
-            Self { pushers: Pushers::default(), edge, rng: StdRng::seed_from_u64(1), now, maps }
-        }
-
-        fn update(&mut self) {
-            let candidates: Vec<_> = self
-                .maps
-                .iter()
-                .map(|(peer, map, wants)| Candidate {
-                    peer: *peer,
-                    wants: *wants,
-                    is_source: false,
-                    is_free_rider: false,
-                    map,
-                    lead: 0.0,
-                    rtt: Duration::from_millis(50),
-                })
-                .collect();
-            self.pushers.update(self.now, &candidates, 0xff, &self.edge, &mut self.rng);
-        }
-
-        /// The stream goes on; `from` pushes what it was asked for, and others show that it exists.
-        fn push(&mut self, from: &[u8], fragments: u64) {
-            for _ in 0..fragments {
-                self.now += Duration::from_millis(10);
-                let id = self.edge.highest() + 1;
-                self.edge.note(self.now, id);
-                for seed in from {
-                    if self.pushers.asks(&peer(*seed), id) {
-                        self.pushers.on_fragment(self.now, &peer(*seed), id, &self.edge);
-                    }
-                }
-            }
-        }
-
-        fn show(&mut self, seed: u8) {
-            let last = self.edge.highest();
-            let map = Availability::of(1, last, |_| u64::MAX);
-            self.maps
-                .iter_mut()
-                .filter(|(other, ..)| *other == peer(seed))
-                .for_each(|slot| slot.1 = map.clone());
-        }
-    }
-
-    #[test]
-    fn all_residues_are_shared_among_those_who_have_them() {
-        let mut stage = Stage::new(4);
-        stage.update();
-        let masks: Vec<u8> = (1..=4).map(|seed| stage.pushers.mask_for(&peer(seed))).collect();
-        assert_eq!(masks.iter().fold(0, |all, mask| all | mask), 0xff);
-        assert!(masks.iter().all(|mask| mask.count_ones() >= 1), "{masks:?}");
-    }
-
-    #[test]
-    fn a_silent_pusher_is_replaced_within_400_ms_by_one_that_has_more() {
-        let mut stage = Stage::new(1);
-        stage.update();
-        assert_eq!(stage.pushers.mask_for(&peer(1)), 0xff);
-        stage.push(&[1], 30);
-        stage.maps.push((peer(2), Availability::default(), 0));
-        stage.maps.push((peer(3), Availability::default(), 0));
-        stage.push(&[], 38);
-        stage.show(3);
-        stage.update();
-        assert_eq!(stage.pushers.mask_for(&peer(2)), 0, "it has nothing new");
-        assert!(stage.pushers.mask_for(&peer(3)).count_ones() >= 7);
-    }
-
-    #[test]
-    fn nobody_is_asked_for_what_they_ask_of_us() {
-        let mut stage = Stage::new(1);
-        stage.maps[0].2 = 0x0f;
-        stage.update();
-        assert_eq!(stage.pushers.mask_for(&peer(1)), 0xf0);
-    }
-
-    #[test]
-    fn who_has_nothing_newer_is_not_asked_when_pushes_stop() {
-        // All who get the residue from us stop with us; to ask them would make a circle.
-        let mut stage = Stage::new(3);
-        stage.update();
-        stage.push(&[1, 2, 3], 40);
-        let before: Vec<u8> = (1..=3).map(|seed| stage.pushers.mask_for(&peer(seed))).collect();
-        stage.push(&[], 40);
-        stage.update();
-        let after: Vec<u8> = (1..=3).map(|seed| stage.pushers.mask_for(&peer(seed))).collect();
-        assert_eq!(before, after);
-    }
-
-    #[test]
-    fn who_refuses_is_asked_less_and_less_often() {
-        let mut stage = Stage::new(2);
-        stage.update();
-        let mut asked = 0;
-        for _ in 0..600 {
-            let before = stage.pushers.mask_for(&peer(2));
-            stage.push(&[1], 10);
-            stage.show(1);
-            stage.show(2);
-            stage.update();
-            asked += (stage.pushers.mask_for(&peer(2)) & !before).count_ones();
-        }
-        assert!(asked < 40, "{asked} times in a minute");
-    }
-}
+mod tests;

@@ -1,0 +1,144 @@
+//! What groups want done: sessions opened, shared and ended, and messages sent.
+
+use std::{net::SocketAddr, time::Instant};
+
+use rtmfp::{
+    Endpoint, FlowOptions, OpenError, SessionId,
+    crypto::{Discriminator, PeerId},
+};
+
+use super::{GroupHandle, Node};
+use crate::{Action, Channel, Outgoing, wire::signature};
+
+impl Node {
+    pub(super) fn act(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        group: GroupHandle,
+        action: Action,
+    ) {
+        match action {
+            Action::Connect { peer, addresses } => {
+                self.connect(now, endpoint, group, peer, &addresses);
+            }
+            Action::Disconnect { peer } => {
+                self.withdraw_wish(endpoint, peer, group);
+                if let Some(session) = self.session_of(endpoint, &peer) {
+                    self.leave_session(now, endpoint, session, group);
+                }
+            }
+            Action::Send(message) => self.send(now, endpoint, group, message),
+            Action::AskServer => {
+                if let Some(membership) = self.memberships.get_mut(&group) {
+                    membership.ask_again(now, endpoint, &self.server.connection);
+                }
+            }
+            Action::Reject { peer, flow } => {
+                if let Some(session) = self.session_of(endpoint, &peer) {
+                    self.reject(now, endpoint, session, flow);
+                }
+            }
+        }
+    }
+
+    /// The session with a peer that groups have to do with, or may.
+    pub(super) fn session_of(&self, endpoint: &Endpoint, peer: &PeerId) -> Option<SessionId> {
+        endpoint.session_with(peer).filter(|session| self.links.contains_key(session))
+    }
+
+    fn connect(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        group: GroupHandle,
+        peer: PeerId,
+        addresses: &[SocketAddr],
+    ) {
+        if let Some(session) = self.session_of(endpoint, &peer) {
+            return self.enter(now, endpoint, session, group, true);
+        }
+        self.wishes.entry(peer).or_default().insert(group);
+        if self.opening.values().any(|other| *other == peer) {
+            return;
+        }
+        let candidates: Vec<SocketAddr> =
+            self.server.servers.iter().chain(addresses).copied().collect();
+        match endpoint.open(now, Discriminator::Fingerprint(peer), &candidates) {
+            Ok(session) => {
+                self.opening.insert(session, peer);
+            }
+            // It opened one to us meanwhile, and we shall hear of it.
+            Err(OpenError::Exists(_)) => {}
+            Err(OpenError::TooMany | OpenError::Ourselves) => {
+                self.wishes.remove(&peer);
+                if let Some(membership) = self.memberships.get_mut(&group) {
+                    membership.group.handle_connect_failed(now, &peer);
+                }
+            }
+        }
+    }
+
+    pub(super) fn withdraw_wish(
+        &mut self,
+        endpoint: &mut Endpoint,
+        peer: PeerId,
+        group: GroupHandle,
+    ) {
+        let Some(wishing) = self.wishes.get_mut(&peer) else { return };
+        wishing.remove(&group);
+        if !wishing.is_empty() {
+            return;
+        }
+        self.wishes.remove(&peer);
+        let opening = self.opening.iter().find(|(_, wanted)| **wanted == peer);
+        if let Some(session) = opening.map(|(session, _)| *session) {
+            self.opening.remove(&session);
+            endpoint.cancel_open(session);
+        }
+    }
+
+    /// A group is done with a session; it ends with the last.
+    pub(super) fn leave_session(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        session: SessionId,
+        group: GroupHandle,
+    ) {
+        let Some(link) = self.links.get_mut(&session) else { return };
+        let (ours, theirs) = link.leave(group);
+        if link.groups().is_empty() {
+            return self.close_session(now, endpoint, session);
+        }
+        let Some(mut view) = endpoint.session(session) else { return };
+        ours.into_iter().for_each(|flow| view.close_flow(now, flow));
+        theirs.into_iter().for_each(|flow| view.reject_flow(now, flow, 0));
+    }
+
+    fn send(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        group: GroupHandle,
+        message: Outgoing,
+    ) {
+        let Some(session) = self.session_of(endpoint, &message.peer) else { return };
+        let (Some(link), Some(mut view)) =
+            (self.links.get_mut(&session), endpoint.session(session))
+        else {
+            return;
+        };
+        let flow = link.channel(group, message.channel).unwrap_or_else(|| {
+            let (metadata, options) = match message.channel {
+                Channel::Control => (signature::CONTROL, FlowOptions::CONTROL),
+                Channel::MediaControl(_) => (signature::MEDIA_CONTROL, FlowOptions::CONTROL),
+                Channel::Media(_) => (signature::MEDIA, FlowOptions::default()),
+            };
+            let flow = view.open_flow(metadata, message.association, options);
+            link.set_channel(group, message.channel, flow);
+            flow
+        });
+        let _ = view.send(now, flow, message.bytes, message.deadline);
+    }
+}
