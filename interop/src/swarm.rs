@@ -23,7 +23,7 @@ use std::{
 use netgroup::{Group, GroupAddress};
 
 pub use report::Figures;
-pub use scenario::Scenario;
+pub use scenario::{Outage, Scenario};
 
 use crowd::{Role, host_of};
 use figures::Tally;

@@ -71,6 +71,8 @@ pub struct StreamStats {
     pub bytes_published: u64,
     /// Fragments that neighbours asked for and that our uplink had no room for.
     pub pulls_refused: u64,
+    /// Fragments that came without having been asked for, which are not taken.
+    pub unasked: u64,
     /// Last fragment known.
     pub newest: u64,
 }

@@ -103,8 +103,12 @@ fn sound_time(index: u64) -> Duration {
     SOUND_EVERY * u32::try_from(index).unwrap_or(u32::MAX)
 }
 
-/// When a message that was received was published, and whether it is a key frame.
+/// When a message that was received was published, and whether it is a key frame; nothing of what
+/// is not of a film, for liars forge messages.
 pub(super) fn published(payload: &[u8]) -> Option<(Duration, bool)> {
+    if !matches!(payload, [0x17 | 0x27 | 0xaf, 1, ..]) {
+        return None;
+    }
     let micros = payload.get(2..HEAD)?.try_into().ok()?;
     Some((Duration::from_micros(u64::from_be_bytes(micros)), payload[0] == 0x17))
 }

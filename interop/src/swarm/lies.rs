@@ -28,8 +28,9 @@ const INVENTED: usize = 256;
 enum Lie {
     /// A fragment far ahead.
     FarFragment,
-    /// A fragment a little ahead, as if the stream were faster than it is.
-    NearFragment,
+    /// Fragments of its own making where the stream's next ones will be: the wire has nothing by
+    /// which to tell them from true ones.
+    Forgery,
     /// A fragment of long ago.
     LowFragment,
     /// A map of everything, far ahead.
@@ -46,9 +47,11 @@ enum Lie {
     OtherParameters,
 }
 
-const LIES: [Lie; 9] = [
+/// The number of forgery, which no member can see through.
+pub(super) const FORGERY: usize = usize::MAX;
+/// Those that members must see through.
+const LIES: [Lie; 8] = [
     Lie::FarFragment,
-    Lie::NearFragment,
     Lie::LowFragment,
     Lie::FarMap,
     Lie::GiantMap,
@@ -58,9 +61,13 @@ const LIES: [Lie; 9] = [
     Lie::OtherParameters,
 ];
 
+fn lie(kind: usize) -> Lie {
+    if kind == FORGERY { Lie::Forgery } else { LIES[kind % LIES.len()] }
+}
+
 /// What a liar of this kind says now.
 pub(super) fn tell(kind: usize, group: &Group, rng: &mut StdRng) -> Vec<Action> {
-    let lie = LIES[kind % LIES.len()];
+    let lie = lie(kind);
     let Some(key) = group.streams().next() else { return Vec::new() };
     let newest = group.stream_stats(&key).map_or(0, |stats| stats.newest);
     group.members().flat_map(|peer| lie.to(peer, key, newest, rng)).collect()
@@ -78,7 +85,7 @@ impl Lie {
         };
         match self {
             Self::FarFragment => vec![fragment(far)],
-            Self::NearFragment => (1..20).map(|ahead| fragment(newest + ahead * 7)).collect(),
+            Self::Forgery => (1..20).map(|ahead| fragment(newest + ahead * 7)).collect(),
             Self::LowFragment => vec![fragment(newest / 2)],
             Self::FarMap => {
                 let map = Availability::of(newest, far, |_| u64::MAX);
@@ -103,9 +110,7 @@ fn send(peer: PeerId, channel: Channel, bytes: Vec<u8>) -> Action {
 
 /// What a liar of this kind makes of a message that it would send.
 pub(super) fn twist(kind: usize, channel: Channel, bytes: Bytes) -> Bytes {
-    if LIES[kind % LIES.len()] != Lie::OtherParameters
-        || !matches!(channel, Channel::MediaControl(_))
-    {
+    if lie(kind) != Lie::OtherParameters || !matches!(channel, Channel::MediaControl(_)) {
         return bytes;
     }
     match MediaControl::decode(&bytes) {

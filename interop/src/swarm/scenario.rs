@@ -34,6 +34,9 @@ pub struct Scenario {
     pub free_riders: f64,
     /// Part of the viewers that lie, 0 to 1; each tells one kind of lie.
     pub liars: f64,
+    /// Part of the viewers that send fragments of their own making in place of the stream's, 0 to
+    /// 1: what that does is bounded, but it cannot be seen through.
+    pub forgers: f64,
 }
 
 /// A film of pictures and sound.
@@ -166,6 +169,7 @@ impl Default for Scenario {
             server_gone: None,
             free_riders: 0.0,
             liars: 0.0,
+            forgers: 0.0,
         }
     }
 }
@@ -223,6 +227,7 @@ impl Scenario {
             within("leave.politely", leave.politely, 0.0, 1.0)?;
         }
         within("free_riders", self.free_riders, 0.0, 1.0)?;
-        within("liars", self.liars, 0.0, 1.0)
+        within("liars", self.liars, 0.0, 1.0)?;
+        within("forgers", self.forgers, 0.0, 1.0)
     }
 }

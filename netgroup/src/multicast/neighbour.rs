@@ -19,6 +19,8 @@ const LEAD_MEMORY: f32 = 3.0;
 const FRESH: Duration = Duration::from_secs(5);
 const MOST_LEAD: f32 = 3000.0;
 
+/// What was asked for may still come so long after something else was.
+const STILL_COMING: Duration = Duration::from_secs(3);
 /// Who is behind for so long, or by so much, gets nothing more.
 const CHOKED: Duration = Duration::from_millis(1200);
 const MAX_BACKLOG: usize = 8 << 20;
@@ -54,8 +56,9 @@ pub(super) struct Neighbour {
     /// Where it says that the stream ends.
     pub end: Option<u64>,
     pub taker: Taker,
-    /// Residues that we last asked it for.
+    /// Residues that we last asked it for, and until when those that we asked for before may come.
     pub asked: u8,
+    asked_before: Option<(u8, Instant)>,
     /// The last fragment that it was told of, and when; and what we had then.
     pub told: u64,
     pub told_at: Option<Instant>,
@@ -98,6 +101,21 @@ impl Neighbour {
         if self.first_map.last == 0 {
             self.first_map = before;
         }
+    }
+
+    /// It is asked for these residues from now on.
+    pub fn ask(&mut self, now: Instant, mask: u8) {
+        let lately =
+            self.asked_before.filter(|(_, until)| *until > now).map_or(0, |(mask, _)| mask);
+        self.asked_before = Some((lately | self.asked, now + STILL_COMING));
+        self.asked = mask;
+    }
+
+    /// Whether it was asked for these residues, now or shortly before.
+    pub fn is_asked(&self, now: Instant, mask: u8) -> bool {
+        let lately =
+            self.asked_before.filter(|(_, until)| *until > now).map_or(0, |(mask, _)| mask);
+        (self.asked | lately) & mask != 0
     }
 
     /// What it said it holds is of now.

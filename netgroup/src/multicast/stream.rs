@@ -22,7 +22,7 @@ use super::{
     player::Player,
     publisher::{cut, publisher_of},
     pulls::Pulls,
-    pushers::Pushers,
+    pushers::{Pushers, residue},
     relay_budget::RelayBudget,
     store::Store,
     takers::Places,
@@ -344,6 +344,12 @@ impl Stream {
         match is_source {
             true => self.stats.bytes_from_source += size,
             false => self.stats.bytes_from_peers += size,
+        }
+        // Nobody else's fragments would come in place of the true ones.
+        let is_asked = neighbour.is_asked(now, 1 << residue(id)) || self.pulls.is_outstanding(id);
+        if !is_asked && !is_source && !self.store.has(id) {
+            self.stats.unasked += 1;
+            return;
         }
         if !self.is_credible(now, peer, id, is_source) {
             return;

@@ -85,9 +85,10 @@ impl Host {
             return;
         };
         let is_real = world.casts(group, &key);
-        let (Some((at, is_key)), Some(viewing)) =
-            (published(&message.payload).filter(|_| is_real), self.viewings.get_mut(group))
-        else {
+        let (Some((at, is_key)), Some(viewing)) = (
+            published(&message.payload).filter(|(at, _)| is_real && *at <= world.elapsed(now)),
+            self.viewings.get_mut(group),
+        ) else {
             return;
         };
         viewing.on_message(tally, world.elapsed(now), at, is_key);

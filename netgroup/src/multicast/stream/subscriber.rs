@@ -265,7 +265,7 @@ impl Stream {
         for (peer, neighbour) in &mut self.neighbours {
             let mask = self.pushers.mask_for(peer);
             if mask != neighbour.asked {
-                neighbour.asked = mask;
+                neighbour.ask(now, mask);
                 self.out.control(*peer, MediaControl::PushMask(mask));
             }
         }
