@@ -9,7 +9,7 @@ use crate::{
     Error,
     link::{Link, LinkEvent},
     peer::PeerConfig,
-    say::{count, say, warn},
+    say::{count, members, say, warn},
     source::Plan,
     status::Status,
     stop::Stop,
@@ -167,7 +167,7 @@ fn report(link: &Link) {
         "cast {:.1} MB; sent {:.1} MB to the swarm ({ratio:.2} times the stream); {}, {}",
         stats.stream.bytes_published as f64 / 1e6,
         stats.stream.bytes_sent as f64 / 1e6,
-        count(stats.group.members, "member"),
+        members(&stats.group),
         count(stats.group.neighbours as u64, "neighbour"),
     ));
 }

@@ -252,7 +252,8 @@ impl PeerApp {
             GroupEvent::StreamContested { .. } => (self.on_event)(PeerEvent::Contested),
             GroupEvent::Stream { key, event } => {
                 let mut next = Vec::new();
-                self.choice.on_event(now, key, event, &mut next);
+                let is_vouched_for = self.group().is_some_and(|group| group.is_vouched_for(&key));
+                self.choice.on_event(now, key, is_vouched_for, event, &mut next);
                 next.into_iter().for_each(|next| self.tell(next));
             }
         }

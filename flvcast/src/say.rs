@@ -23,6 +23,12 @@ pub fn print(text: impl fmt::Display) {
     let _ = writeln!(io::stdout(), "{text}");
 }
 
+/// "12 members", or "about 3000 members" of a group too large to be counted.
+pub fn members(group: &netgroup::GroupStats) -> String {
+    let about = if group.is_estimate { "about " } else { "" };
+    format!("{about}{}", count(group.members, "member"))
+}
+
 /// "1 member", "2 members".
 pub fn count(number: impl Into<u64>, what: &str) -> String {
     match number.into() {

@@ -15,7 +15,7 @@ use crate::{
     link::{Link, LinkEvent},
     output::Output,
     peer::{PeerConfig, PeerStats},
-    say::{count, say, warn},
+    say::{count, members, say, warn},
     screen::Screen,
     stop::Stop,
     web::{self, Figures, Limits, ViewerFigures, Web},
@@ -219,7 +219,7 @@ impl Show {
             return;
         }
         if !self.has_found {
-            let members = count(stats.group.members, "member");
+            let members = members(&stats.group);
             say(format_args!("waiting: nobody casts '{}' yet ({members})", self.channel));
             return;
         }
@@ -228,7 +228,7 @@ impl Show {
             stats.stream.bytes_from_source as f64 / 1e6,
             stats.stream.bytes_from_peers as f64 / 1e6,
             stats.stream.bytes_sent as f64 / 1e6,
-            count(stats.group.members, "member"),
+            members(&stats.group),
             count(stats.group.neighbours as u64, "neighbour"),
             stats.stream.fragments_lost,
         ));
@@ -240,6 +240,7 @@ pub(crate) fn figures_of(name: &str, stats: PeerStats, delay_ms: Option<u64>) ->
     ViewerFigures {
         name: name.to_owned(),
         members: stats.group.members,
+        members_estimated: stats.group.is_estimate,
         neighbours: stats.group.neighbours,
         bytes_from_source: stats.stream.bytes_from_source,
         bytes_from_peers: stats.stream.bytes_from_peers,

@@ -82,7 +82,8 @@ function figuresOf(figures) {
   const [peers, source] = [sum(viewers, "bytes_from_peers"), sum(viewers, "bytes_from_source")];
   const delay = worstDelay(viewers);
   const behind = Player.behind();
-  show("members", Math.max(most(viewers, "members"), most(viewers, "neighbours") + 1));
+  const about = viewers.some((viewer) => viewer.members_estimated) ? "≈ " : "";
+  show("members", about + Math.max(most(viewers, "members"), most(viewers, "neighbours") + 1));
   show("neighbours", most(viewers, "neighbours"));
   show("share", peers + source ? `${Math.round(100 * peers / (peers + source))} %` : "–");
   show("delay-name", figures.is_one_clock ? "delay" : "delay, by clocks");

@@ -252,6 +252,11 @@ impl Group {
         self.streams.get(key).map(Stream::stats)
     }
 
+    /// Whether a stream's publisher shows it to us, or several neighbours do.
+    pub fn is_vouched_for(&self, key: &StreamKey) -> bool {
+        self.streams.get(key).is_some_and(Stream::is_vouched_for)
+    }
+
     /// Neighbours that proved membership.
     pub fn members(&self) -> impl Iterator<Item = PeerId> + '_ {
         self.neighbours.iter().filter(|(_, neighbour)| neighbour.is_member()).map(|(peer, _)| *peer)

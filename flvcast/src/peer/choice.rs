@@ -8,8 +8,10 @@ use std::{
 
 use netgroup::{Delivery, StreamEvent, wire::StreamKey};
 
-/// If another publication plays while ours has been silent this long, we change.
+/// If another publication plays while ours has been silent this long, we change; and this long, if
+/// only one member speaks of it, who did not publish it.
 const SWITCH_AFTER: Duration = Duration::from_secs(2);
+const SWITCH_TO_DOUBTFUL_AFTER: Duration = Duration::from_secs(10);
 /// Who said something within this time is casting.
 const IS_CASTING: Duration = Duration::from_secs(4);
 /// What may be kept of one that does not play yet.
@@ -62,17 +64,21 @@ impl Choice {
         self.known.values().filter(is_casting).count()
     }
 
-    /// Takes what one of them says.
+    /// Takes what one of them says. `is_vouched_for`: its publisher shows it, or several do.
     pub fn on_event(
         &mut self,
         now: Instant,
         key: StreamKey,
+        is_vouched_for: bool,
         event: StreamEvent,
         out: &mut Vec<Next>,
     ) {
         match event {
             StreamEvent::Began { from_start } => self.begin(key, from_start),
-            StreamEvent::Message(message) => self.on_message(now, key, message, out),
+            StreamEvent::Message(message) => {
+                let patience = if is_vouched_for { SWITCH_AFTER } else { SWITCH_TO_DOUBTFUL_AFTER };
+                self.on_message(now, key, patience, message, out);
+            }
             StreamEvent::Ended => {
                 let is_known = self.known.remove(&key).is_some();
                 if self.playing == Some(key) && is_known {
@@ -96,10 +102,17 @@ impl Choice {
         self.playing = self.playing.filter(|playing| *playing != key);
     }
 
-    fn on_message(&mut self, now: Instant, key: StreamKey, message: Delivery, out: &mut Vec<Next>) {
+    fn on_message(
+        &mut self,
+        now: Instant,
+        key: StreamKey,
+        patience: Duration,
+        message: Delivery,
+        out: &mut Vec<Next>,
+    ) {
         let may_switch =
             self.playing.and_then(|playing| self.known.get(&playing)).is_none_or(|ours| {
-                ours.last.is_none_or(|last| now.saturating_duration_since(last) >= SWITCH_AFTER)
+                ours.last.is_none_or(|last| now.saturating_duration_since(last) >= patience)
             });
         let Some(publication) = self.known.get_mut(&key) else { return };
         publication.last = Some(now);
@@ -148,6 +161,7 @@ mod tests {
 
     const A: StreamKey = StreamKey([1; 32]);
     const B: StreamKey = StreamKey([2; 32]);
+    const DOUBTFUL: StreamKey = StreamKey([3; 32]);
 
     struct Stage {
         choice: Choice,
@@ -166,7 +180,7 @@ mod tests {
 
         fn event(&mut self, ms: u64, key: StreamKey, event: StreamEvent) {
             let now = self.at(ms);
-            self.choice.on_event(now, key, event, &mut self.out);
+            self.choice.on_event(now, key, key != DOUBTFUL, event, &mut self.out);
         }
 
         fn say(&mut self, ms: u64, key: StreamKey) {
@@ -176,6 +190,19 @@ mod tests {
 
     fn message(ms: u64) -> Delivery {
         Delivery { kind: 9, timestamp: ms as u32, payload: bytes::Bytes::new() }
+    }
+
+    #[test]
+    fn what_nobody_vouches_for_does_not_take_over_soon() {
+        let mut stage = Stage::new();
+        for key in [A, DOUBTFUL] {
+            stage.event(0, key, StreamEvent::Began { from_start: false });
+        }
+        stage.say(0, A);
+        (1..=9).for_each(|second| stage.say(second * 1000, DOUBTFUL));
+        assert_eq!(stage.choice.playing(), Some(A));
+        stage.say(10_000, DOUBTFUL);
+        assert_eq!(stage.choice.playing(), Some(DOUBTFUL));
     }
 
     #[test]

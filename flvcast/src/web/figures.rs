@@ -19,8 +19,10 @@ use crate::{
 pub struct ViewerFigures {
     /// "viewer 1"
     pub name: String,
-    /// Likely members of the group, itself included.
+    /// Members of the group, itself included.
     pub members: u64,
+    /// The group is too large to be counted: `members` is a likely number.
+    pub members_estimated: bool,
     /// Connected members.
     pub neighbours: usize,
     /// Fragments from the caster.
