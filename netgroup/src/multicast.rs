@@ -1,13 +1,11 @@
 //! One stream within a group: fragments come by push and pull, and go on to others.
 
-mod answers;
 mod bits;
 mod collect;
 mod edge;
 mod misconduct;
 mod neighbour;
 mod outbox;
-mod outflow;
 mod player;
 mod publisher;
 mod pulls;

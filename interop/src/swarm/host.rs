@@ -187,11 +187,7 @@ impl Host {
     /// Tells a group what is known of the ways to its neighbours.
     fn measure(&mut self, world: &World, group: usize) {
         for (with, link) in self.links.iter().filter(|(_, link)| link.entered >> group & 1 == 1) {
-            self.groups[group].set_way(
-                &peer_id(world.seed, *with),
-                Some(link.rtt),
-                link.backlog(group),
-            );
+            self.groups[group].set_way(&peer_id(world.seed, *with), Some(link.rtt), link.backlog);
         }
     }
 

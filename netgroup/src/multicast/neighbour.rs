@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{answers::Answers, edge::DENSITY, takers::Taker};
+use super::{edge::DENSITY, takers::Taker};
 use crate::wire::{Availability, StreamParameters};
 
 /// Who leaves pulls unanswered so many times in a row, at least a second apart, is a free rider.
@@ -70,8 +70,8 @@ pub(super) struct Neighbour {
     /// Bytes of fragments that wait for it.
     pub backlog: usize,
     pub rtt: Duration,
-    /// How it answers pulls.
-    pub answers: Answers,
+    /// Pulls that it has not answered yet.
+    pub pulls: usize,
     service: Service,
 }
 

@@ -11,8 +11,9 @@ use rtmfp::crypto::PeerId;
 /// and back takes; each time later.
 const RETRY: Duration = Duration::from_millis(250);
 const MAX_RETRY: Duration = Duration::from_secs(3);
-/// Pulls that may be unanswered at once.
+/// Pulls that may be unanswered at once, and of one neighbour.
 const MAX_OUTSTANDING: usize = 512;
+const MAX_OF_ONE: usize = 24;
 /// So much of the stream's pace may be pulled, in the long run and at once.
 const PACE_SHARE: f64 = 1.5;
 const BURST: f64 = 14.0;
@@ -20,7 +21,6 @@ const BURST: f64 = 14.0;
 #[derive(Debug, Clone, Copy)]
 struct Pull {
     from: PeerId,
-    since: Instant,
     retry_at: Instant,
     tries: u32,
 }
@@ -53,6 +53,11 @@ impl Pulls {
         }
     }
 
+    /// Whether a neighbour has enough to do for us.
+    pub fn is_busy(count: usize) -> bool {
+        count >= MAX_OF_ONE
+    }
+
     /// Asked `from`, who answers after `rtt` at best. The neighbour that was asked before did not.
     pub fn note(&mut self, now: Instant, id: u64, from: PeerId, rtt: Duration) -> Option<PeerId> {
         let before = self.outstanding.get(&id).copied();
@@ -60,16 +65,16 @@ impl Pulls {
         let patience = ((RETRY + rtt * 3 / 2)
             * 2u32.saturating_pow(tries.saturating_sub(1).min(8)))
         .min(MAX_RETRY);
-        self.outstanding.insert(id, Pull { from, since: now, retry_at: now + patience, tries });
+        self.outstanding.insert(id, Pull { from, retry_at: now + patience, tries });
         if let Some((left, _)) = &mut self.budget {
             *left -= 1.0;
         }
         before.map(|pull| pull.from)
     }
 
-    /// It came, from whomever: whom it was asked of last, and when.
-    pub fn on_fragment(&mut self, id: u64) -> Option<(PeerId, Instant)> {
-        self.outstanding.remove(&id).map(|pull| (pull.from, pull.since))
+    /// It came, from whomever: whom it was asked of.
+    pub fn on_fragment(&mut self, id: u64) -> Option<PeerId> {
+        self.outstanding.remove(&id).map(|pull| pull.from)
     }
 
     /// Whether it was asked of somebody.
@@ -125,7 +130,7 @@ mod tests {
         let later = later + Duration::from_millis(401);
         assert_eq!(pulls.note(later, 7, one, rtt), Some(two));
         assert_eq!(pulls.may_ask(later + Duration::from_millis(600), 7), Err(NotNow));
-        assert_eq!(pulls.on_fragment(7), Some((one, later)));
+        assert_eq!(pulls.on_fragment(7), Some(one));
         assert_eq!(pulls.may_ask(later, 7), Ok(None));
     }
 }

@@ -19,7 +19,6 @@ use super::{
     misconduct::Misconduct,
     neighbour::Neighbour,
     outbox::{Outbox, Output},
-    outflow::Outflow,
     player::Player,
     publisher::{cut, publisher_of},
     pulls::Pulls,
@@ -78,7 +77,6 @@ pub(crate) struct Stream {
     next_order: u64,
     places: Places,
     budget: RelayBudget,
-    outflow: Outflow,
     pushers: Pushers,
     pulls: Pulls,
     end: Option<End>,
@@ -120,7 +118,6 @@ impl Stream {
             neighbours: BTreeMap::new(),
             next_order: 0,
             budget: RelayBudget::default(),
-            outflow: Outflow::default(),
             places,
             pushers: Pushers::default(),
             pulls: Pulls::default(),
@@ -247,8 +244,9 @@ impl Stream {
     }
 
     pub fn remove_neighbour(&mut self, now: Instant, peer: &PeerId, rng: &mut StdRng) {
-        let Some(gone) = self.neighbours.remove(peer) else { return };
-        self.outflow.forget(gone.backlog);
+        if self.neighbours.remove(peer).is_none() {
+            return;
+        }
         self.pushers.forget(peer);
         self.pulls.forget_peer(peer);
         self.assign_places(now);
@@ -356,10 +354,10 @@ impl Stream {
         if !self.is_credible(now, peer, id, is_source) {
             return;
         }
-        if let Some((asked, since)) = self.pulls.on_fragment(id) {
+        if let Some(asked) = self.pulls.on_fragment(id) {
             self.stats.fragments_pulled += 1;
-            if let Some(neighbour) = self.neighbours.get_mut(&asked) {
-                neighbour.answers.end((asked == peer).then(|| now - since));
+            if let Some(asked) = self.neighbours.get_mut(&asked) {
+                asked.pulls = asked.pulls.saturating_sub(1);
             }
         }
         let is_new = !self.store.has(id);

@@ -14,10 +14,6 @@ const FEWEST_PLACES: u32 = 2;
 const MOST_PLACES: u32 = 64;
 /// When all places are taken and nothing piles up, there is one more after this.
 const GROWTH: Duration = Duration::from_millis(150);
-/// And after this, once the uplink was seen to be full.
-const CAREFUL_GROWTH: Duration = Duration::from_secs(1);
-/// What the uplink bears must leave room for what waits, and for pulls.
-const HEADROOM: f64 = 0.75;
 /// A place less shows after this.
 const SETTLING: Duration = Duration::from_millis(500);
 /// After a place too many, none is added for this long.
@@ -69,20 +65,12 @@ pub(super) struct Places {
     grows: bool,
     next_growth: Option<Instant>,
     next_shrink: Option<Instant>,
-    was_full: bool,
 }
 
 impl Places {
     pub fn of_source() -> Self {
         let count = SOURCE_TAKERS * RESIDUES as u32;
-        Self {
-            count,
-            a_residue: SOURCE_TAKERS,
-            grows: false,
-            next_growth: None,
-            next_shrink: None,
-            was_full: false,
-        }
+        Self { count, a_residue: SOURCE_TAKERS, grows: false, next_growth: None, next_shrink: None }
     }
 
     pub fn of_relay() -> Self {
@@ -92,7 +80,6 @@ impl Places {
             grows: true,
             next_growth: None,
             next_shrink: None,
-            was_full: false,
         }
     }
 
@@ -162,19 +149,16 @@ impl Places {
         }
         if self.next_growth.is_none_or(|at| at <= now) {
             self.count += 1;
-            self.next_growth = Some(now + if self.was_full { CAREFUL_GROWTH } else { GROWTH });
+            self.next_growth = Some(now + GROWTH);
         }
     }
 
-    /// The uplink does not bear what is `taken`, but `borne`, if that was measured; the last step's
-    /// effect is waited for.
-    pub fn shrink(&mut self, now: Instant, taken: u32, borne: Option<f64>) {
+    /// The uplink does not bear what is `taken`; the last step's effect is waited for.
+    pub fn shrink(&mut self, now: Instant, taken: u32) {
         let is_settling = self.next_shrink.is_some_and(|at| at > now);
         if self.grows && !is_settling {
             self.next_shrink = Some(now + SETTLING);
-            let borne = borne.map_or(taken, |borne| (borne * HEADROOM) as u32);
-            self.was_full = true;
-            self.count = borne.min(taken.saturating_sub(1)).clamp(FEWEST_PLACES, MOST_PLACES);
+            self.count = taken.saturating_sub(1).clamp(FEWEST_PLACES, MOST_PLACES);
             self.next_growth = Some(now + RESTRAINT);
         }
     }
@@ -257,13 +241,11 @@ mod tests {
         places.grow(now, start, true);
         places.grow(now + GROWTH, start + 1, true);
         assert_eq!(places.count(), start + 2);
-        places.shrink(now + GROWTH, start + 2, None);
+        places.shrink(now + GROWTH, start + 2);
         assert_eq!(places.count(), start + 1);
         places.grow(now + GROWTH * 2, start + 1, true);
         assert_eq!(places.count(), start + 1);
         places.grow(now + RESTRAINT * 2, start + 1, true);
         assert_eq!(places.count(), start + 2);
-        places.shrink(now + RESTRAINT * 3, start + 2, Some(8.0));
-        assert_eq!(places.count(), 6);
     }
 }

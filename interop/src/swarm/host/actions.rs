@@ -75,10 +75,7 @@ impl Host {
         group: usize,
         event: GroupEvent,
     ) {
-        let is_liar = matches!(world.crowd.guests[self.number].role, Role::Liar(_));
-        if let GroupEvent::NeighborBanned { peer, .. } = event
-            && !is_liar
-        {
+        if let GroupEvent::NeighborBanned { peer, .. } = event {
             match world.crowd.guests[host_of(&peer)].role {
                 Role::Liar(_) => tally.liars_dropped += 1,
                 _ => tally.honest_dropped += 1,

@@ -16,10 +16,9 @@ use crate::{
 const MAX_BACKLOG: Duration = Duration::from_millis(350);
 /// A few fragments may always wait.
 const LEAST_BACKLOG: f64 = 4000.0;
-/// A relay answers no pulls while what waits takes longer than this.
-const BUSY: Duration = Duration::from_millis(250);
-/// Until it is known how fast that leaves, these bytes stand for it.
-const BUSY_BYTES: f64 = 16_000.0;
+/// A relay whose backlogs together are worth more than this answers no pulls.
+const BUSY: Duration = Duration::from_secs(1);
+const BUSY_BYTES: f64 = 65_536.0;
 /// Bytes that may wait for one neighbour if it pulls more.
 const MAX_ANSWERS: usize = 32_768;
 /// A neighbour must be behind for so long.
@@ -72,7 +71,6 @@ impl Stream {
             }
             if neighbour.taker.gets & bit != 0 && Some(*peer) != from && !neighbour.is_choked(now) {
                 neighbour.backlog += message.len();
-                self.outflow.note(message.len());
                 self.stats.bytes_sent += message.len() as u64;
                 self.out.media(*peer, message.clone(), deadline);
             }
@@ -93,7 +91,10 @@ impl Stream {
                 let taken = self.taken();
                 !self.budget.may_answer(now, size, self.places.count(), taken)
             }
-            false => self.waiting() as f64 > self.bearable(),
+            false => {
+                let waiting: usize = self.neighbours.values().map(|other| other.backlog).sum();
+                waiting as f64 > self.budget.bytes_in(BUSY).max(BUSY_BYTES)
+            }
         };
         if is_full || is_busy {
             self.stats.pulls_refused += 1;
@@ -102,27 +103,9 @@ impl Stream {
         let message = held.message.clone();
         if let Some(neighbour) = self.neighbours.get_mut(&peer) {
             neighbour.backlog += size;
-            self.outflow.note(size);
         }
         self.stats.bytes_sent += size as u64;
         self.out.media(peer, message, now + self.parameters.fetch_period);
-    }
-
-    /// Bytes that wait for all neighbours together.
-    fn waiting(&self) -> usize {
-        self.neighbours.values().map(|neighbour| neighbour.backlog).sum()
-    }
-
-    /// A relay for which more waits answers no pulls.
-    fn bearable(&self) -> f64 {
-        let leaves = self.outflow.rate().map(|rate| rate * BUSY.as_secs_f64());
-        leaves.map_or(BUSY_BYTES, |leaves| leaves.max(LEAST_BACKLOG))
-    }
-
-    /// How many places are worth what leaves us.
-    fn places_borne(&self) -> Option<f64> {
-        let a_place = self.budget.bytes_in(Duration::from_secs(1)) / RESIDUES as f64;
-        self.outflow.rate().map(|rate| rate / a_place)
     }
 
     fn taken(&self) -> u32 {
@@ -151,7 +134,6 @@ impl Stream {
     /// Places are fewer when fragments pile up, and more when they do not and somebody waits.
     fn watch_uplink(&mut self, now: Instant) {
         self.note_backlogs(now);
-        self.outflow.look(now, self.waiting());
         let is_behind = |neighbour: &super::Neighbour| {
             neighbour.behind_since.is_some_and(|at| now.saturating_duration_since(at) >= BEHIND)
         };
@@ -163,7 +145,7 @@ impl Stream {
             return self.places.grow(now, taken, lacks);
         }
         if behind * UPLINK_SHARE >= served {
-            self.places.shrink(now, taken, self.places_borne());
+            self.places.shrink(now, taken);
         }
         let slow = self.neighbours.values_mut().filter(|neighbour| is_behind(neighbour));
         if let Some(slowest) = slow.max_by_key(|neighbour| neighbour.backlog) {

@@ -210,7 +210,7 @@ impl Stream {
         self.end = None;
         self.contradicted = None;
         self.neighbours.values_mut().for_each(|neighbour| {
-            (neighbour.told, neighbour.answers) = Default::default();
+            (neighbour.told, neighbour.pulls) = Default::default();
         });
     }
 
@@ -275,7 +275,7 @@ impl Stream {
         let Some(first) = self.first_wanted() else { return };
         for peer in self.pulls.forget_before(first) {
             if let Some(neighbour) = self.neighbours.get_mut(&peer) {
-                neighbour.answers.end(None);
+                neighbour.pulls = neighbour.pulls.saturating_sub(1);
             }
         }
         let last = self.edge.highest().min(first.saturating_add(MAX_LOOK));
@@ -297,10 +297,10 @@ impl Stream {
                 && let Some(before) = self.neighbours.get_mut(&before)
             {
                 before.miss(now);
-                before.answers.miss(now);
+                before.pulls = before.pulls.saturating_sub(1);
             }
             if let Some(neighbour) = self.neighbours.get_mut(&peer) {
-                neighbour.answers.begin();
+                neighbour.pulls += 1;
             }
             self.out.control(peer, MediaControl::Pull(id));
         }
@@ -333,13 +333,13 @@ impl Stream {
         let spares_source = self.neighbours.len() > SMALL && self.edge.age(now, id) < SPARE_SOURCE;
         self.neighbours
             .iter()
-            .filter(|(_, neighbour)| neighbour.has(id) && neighbour.answers.may_ask())
+            .filter(|(_, neighbour)| neighbour.has(id) && !Pulls::is_busy(neighbour.pulls))
             .filter(|(_, neighbour)| !(neighbour.is_source && spares_source))
             .map(|(peer, neighbour)| {
                 let is_disliked = Some(*peer) == rather_not || neighbour.is_free_rider();
-                let reluctance = neighbour.answers.waiting() as f32 * 8.0
+                let reluctance = neighbour.pulls as f32 * 8.0
                     + neighbour.misses() as f32 * 100.0
-                    + neighbour.answers.time(neighbour.rtt).as_secs_f32() * 250.0
+                    + neighbour.rtt.as_secs_f32() * 250.0
                     + if neighbour.is_source { 60.0 } else { 0.0 }
                     + rng.random_range(0.0..40.0);
                 (is_disliked, reluctance, *peer)
