@@ -36,3 +36,17 @@ pub fn count(number: impl Into<u64>, what: &str) -> String {
         number => format!("{number} {what}s"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netgroup::GroupStats;
+
+    #[test]
+    fn an_estimate_is_told_as_one() {
+        let counted = GroupStats { members: 1, ..GroupStats::default() };
+        assert_eq!(members(&counted), "1 member");
+        let estimated = GroupStats { members: 3000, is_estimate: true, ..counted };
+        assert_eq!(members(&estimated), "about 3000 members");
+    }
+}
