@@ -3,15 +3,16 @@
 //! Hosts run by themselves for as long as the shortest way between two of them takes, on all cores;
 //! then what they sent is handed out.
 
+mod agenda;
 mod crowd;
 mod figures;
 mod film;
-mod host;
-mod lies;
-mod link;
+mod hosts;
+mod messages;
+mod packets;
 mod report;
 mod scenario;
-mod server;
+mod seat;
 mod svg;
 mod world;
 
@@ -20,15 +21,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use netgroup::{Group, GroupAddress};
+use netgroup::GroupAddress;
+use rtmfp::crypto::PeerId;
 
 pub use report::Figures;
-pub use scenario::{Outage, Scenario};
+pub use scenario::{Fidelity, Outage, Scenario};
 
-use crowd::{Role, host_of};
+use crowd::Role;
 use figures::Tally;
-use host::{Addressee, Event, Host, Life, Mail};
-use server::Server;
+use hosts::{Hosts, Present};
+use messages::Messages;
+use packets::Packets;
 use world::World;
 
 /// How often it is looked whether the mesh is one.
@@ -40,8 +43,7 @@ const SETTLING: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Swarm {
     world: World,
-    hosts: Vec<Host>,
-    server: Server,
+    hosts: Box<dyn Hosts>,
     now: Instant,
     step: Duration,
     tallies: Vec<Tally>,
@@ -52,18 +54,16 @@ pub struct Swarm {
 impl Swarm {
     /// A swarm that has not begun.
     pub fn new(scenario: &Scenario, seed: u64) -> Self {
-        let world = World::new(scenario, seed);
-        let mut hosts: Vec<Host> =
-            (0..world.crowd.guests.len()).map(|number| Host::new(&world, number)).collect();
-        for (host, guest) in hosts.iter_mut().zip(&world.crowd.guests) {
-            host.schedule(world.start + guest.joins, Event::Come);
-        }
+        let mut world = World::new(scenario, seed);
+        let hosts: Box<dyn Hosts> = match scenario.fidelity {
+            Fidelity::Messages => Box::new(Messages::new(&world)),
+            Fidelity::Packets => Box::new(Packets::new(&mut world)),
+        };
         let workers = std::thread::available_parallelism().map_or(1, |count| count.get().min(16));
         Self {
             now: world.start,
             looked_at: world.start,
             step: Duration::from_secs_f64(scenario.network.delay_ms[0] / 1000.0),
-            server: Server::default(),
             tallies: (0..workers).map(|_| Tally::default()).collect(),
             meshes: 0,
             hosts,
@@ -83,8 +83,10 @@ impl Swarm {
 
     /// Those who are here, and how many of them are connected to somebody.
     pub fn members(&self) -> (usize, usize) {
-        let here = || self.hosts.iter().filter(|host| matches!(host.life, Life::Here { .. }));
-        (here().count(), here().filter(|host| !host.links.is_empty()).count())
+        let present = self.hosts.present();
+        let is_connected =
+            |host: &&Present<'_>| host.groups.iter().any(|group| group.members().next().is_some());
+        (present.len(), present.iter().filter(is_connected).count())
     }
 
     /// Lets a second pass.
@@ -101,92 +103,29 @@ impl Swarm {
 
     fn advance(&mut self, until: Instant) {
         let (from, end) = (self.now, (self.now + self.step).min(until));
-        let was_gone = self.world.is_server_gone(from);
-        let world = &self.world;
-        let share = self.hosts.len().div_ceil(self.tallies.len());
-        std::thread::scope(|scope| {
-            for (hosts, tally) in self.hosts.chunks_mut(share).zip(&mut self.tallies) {
-                scope.spawn(move || {
-                    for host in hosts {
-                        host.step(world, tally, from, end);
-                    }
-                });
-            }
-        });
+        self.hosts.advance(&self.world, &mut self.tallies, from, end);
         self.now = end;
-        if self.world.is_server_gone(end) && !was_gone {
-            self.server = Server::default();
-            self.hosts.iter_mut().for_each(|host| host.lose_server(end));
-        }
-        self.cut_sessions(from, end);
-        self.deliver();
-    }
-
-    /// Sessions across a network that splits are missed after a while.
-    fn cut_sessions(&mut self, from: Instant, end: Instant) {
-        for index in 0..self.hosts.len() {
-            let others: Vec<usize> = self.hosts[index]
-                .links
-                .keys()
-                .copied()
-                .filter(|other| {
-                    self.world.is_split(end, index, *other)
-                        && !self.world.is_split(from, index, *other)
-                })
-                .collect();
-            for with in others {
-                let host = &mut self.hosts[index];
-                let at = end + self.world.patience(&mut host.rng);
-                host.schedule(at, Event::Silent { with });
-            }
-        }
-    }
-
-    fn deliver(&mut self) {
-        let mut to_server = Vec::new();
-        for index in 0..self.hosts.len() {
-            for Mail { at, from, to } in std::mem::take(&mut self.hosts[index].mail) {
-                match to {
-                    Addressee::Host(to, event) => {
-                        if let Some(host) =
-                            self.hosts.get_mut(to).filter(|host| host.life != Life::Gone)
-                        {
-                            host.schedule(at, event);
-                        }
-                    }
-                    Addressee::Join { group } => to_server.push((at, from, Some(group))),
-                    Addressee::Left => to_server.push((at, from, None)),
-                }
-            }
-        }
-        for (at, from, group) in to_server {
-            self.server.post(at, from, group);
-        }
-        for hint in self.server.work(&self.world, self.now) {
-            let event = Event::Hint { group: hint.group, peer: hint.about };
-            if let Some(host) = self.hosts.get_mut(hint.to).filter(|host| host.life != Life::Gone) {
-                host.schedule(hint.at, event);
-            }
-        }
     }
 
     /// How many parts the groups are in, that nobody connects; the most of any.
     fn count_meshes(&self) -> usize {
-        let count = |group| {
-            let mut parts = Parts::new(self.hosts.len());
-            let is_settled = |host: &&Host| {
-                let guest = self.world.crowd.guests[host.number];
-                let is_honest = !matches!(guest.role, Role::Liar(_));
-                let is_here = matches!(host.life, Life::Here { .. });
-                is_here && is_honest && guest.joins + SETTLING < self.elapsed()
-            };
-            for host in self.hosts.iter().filter(is_settled) {
-                for peer in host.groups.get(group).into_iter().flat_map(Group::members) {
-                    parts.join(host.number, host_of(&peer));
+        let guests = &self.world.crowd.guests;
+        let mut settled = self.hosts.present();
+        settled.retain(|host| {
+            let guest = guests[host.number];
+            !matches!(guest.role, Role::Liar(_)) && guest.joins + SETTLING < self.elapsed()
+        });
+        let count = |group: usize| {
+            let mut parts = Parts::new(guests.len());
+            for host in &settled {
+                for peer in host.groups.get(group).into_iter().flat_map(|group| group.members()) {
+                    if let Some(other) = self.world.host_of(&peer) {
+                        parts.join(host.number, other);
+                    }
                 }
             }
-            let roots = self.hosts.iter().filter(is_settled).map(|host| parts.root(host.number));
-            let mut roots: Vec<usize> = roots.collect();
+            let mut roots: Vec<usize> =
+                settled.iter().map(|host| parts.root(host.number)).collect();
             roots.sort_unstable();
             roots.dedup();
             roots.len()
@@ -199,37 +138,37 @@ impl Swarm {
 
     /// Who feeds whom in the first group, by places on the ring.
     fn spots(&self) -> Vec<svg::Spot> {
-        let is_here = |host: &&Host| matches!(host.life, Life::Here { .. });
-        let here: Vec<&Host> = self.hosts.iter().filter(is_here).collect();
-        let index = |number: usize| here.binary_search_by_key(&number, |host| host.number).ok();
-        let spot = |host: &&Host| {
-            let group = host.groups.first();
+        let here = self.hosts.present();
+        let index = |peer: PeerId| {
+            let number = self.world.host_of(&peer)?;
+            here.binary_search_by_key(&number, |host| host.number).ok()
+        };
+        let spot = |host: &Present<'_>| {
+            let group = host.groups.first().copied();
             let key = group.and_then(|group| group.streams().find(|key| self.world.casts(0, key)));
             let pushers =
                 group.zip(key).map(|(group, key)| group.pushers(&key).collect::<Vec<_>>());
             let fed_by = pushers.unwrap_or_default().into_iter();
-            let known = group.into_iter().flat_map(Group::members);
-            let bytes = GroupAddress::of(&host.id).0;
-            let at = f64::from(u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
+            let known = group.into_iter().flat_map(|group| group.members());
+            let own = GroupAddress::of(&self.world.peer(host.number)).0;
+            let at = f64::from(u32::from_be_bytes([own[0], own[1], own[2], own[3]]));
             svg::Spot {
                 at: at / f64::from(u32::MAX),
                 is_caster: host.number == 0,
                 fed_by: fed_by
-                    .filter_map(|(peer, residues)| Some((index(host_of(&peer))?, residues)))
+                    .filter_map(|(peer, residues)| Some((index(peer)?, residues)))
                     .collect(),
-                knows: known.filter_map(|peer| index(host_of(&peer))).collect(),
+                knows: known.filter_map(index).collect(),
             }
         };
         here.iter().map(spot).collect()
     }
 
     /// Ends the run.
-    pub fn finish(mut self) -> Figures {
+    pub fn finish(self) -> Figures {
         let ends = self.elapsed();
         let mut sum = Tally::default();
-        for host in &mut self.hosts {
-            host.sum_up(&self.world, &mut sum, ends);
-        }
+        self.hosts.sum_up(&self.world, &mut sum, ends);
         self.tallies.iter().for_each(|tally| sum.absorb(tally));
         let peers = self.world.crowd.guests.len() - 1;
         let spots = self.spots();
@@ -270,6 +209,9 @@ pub struct Arguments {
     /// The same seed gives the same run, to the byte
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
+    /// In place of the scenario's
+    #[arg(long, value_enum)]
+    fidelity: Option<Fidelity>,
     /// In place of the scenario's length, in virtual time
     #[arg(long, value_name = "T")]
     seconds: Option<f64>,
@@ -286,6 +228,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     let mut scenario = Scenario::load(&arguments.scenario)?;
     scenario.peers = arguments.peers.unwrap_or(scenario.peers);
     scenario.seconds = arguments.seconds.unwrap_or(scenario.seconds);
+    scenario.fidelity = arguments.fidelity.unwrap_or(scenario.fidelity);
     scenario.check().map_err(|error| format!("{}: {error}", arguments.scenario.display()))?;
     let mut swarm = Swarm::new(&scenario, arguments.seed);
     let began = Instant::now();

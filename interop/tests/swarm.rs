@@ -1,8 +1,9 @@
-//! Every scenario, small: real groups over a network of messages, in virtual time.
+//! Every scenario, small: real groups over a network of messages, in virtual time; and some of
+//! them with the whole stack.
 
 use std::path::{Path, PathBuf};
 
-use interop::swarm::{Figures, Outage, Scenario, Swarm};
+use interop::swarm::{Fidelity, Figures, Outage, Scenario, Swarm};
 
 const PEERS: usize = 100;
 const SECONDS: f64 = 90.0;
@@ -129,10 +130,34 @@ fn three_channels_share_the_sessions_of_one_process() {
 
 #[test]
 fn the_same_seed_gives_the_same_run() {
-    let short = Scenario { peers: 40, seconds: 20.0, ..small("churn") };
-    let json = |seed| serde_json::to_string(&run(&short, seed)).unwrap();
-    assert_eq!(json(7), json(7));
-    assert_ne!(json(7), json(8));
+    for fidelity in [Fidelity::Messages, Fidelity::Packets] {
+        let short = Scenario { fidelity, peers: 40, seconds: 20.0, ..small("churn") };
+        let json = |seed| serde_json::to_string(&run(&short, seed)).unwrap();
+        assert_eq!(json(7), json(7));
+        assert_ne!(json(7), json(8));
+    }
+}
+
+/// With packets a group is less smooth: losses show later, and startups are lost.
+#[test]
+fn the_whole_stack_holds_what_messages_promise() {
+    for name in ["full-uplink", "churn", "half-leaves"] {
+        let scenario = Scenario { fidelity: Fidelity::Packets, peers: 60, ..small(name) };
+        let figures = run(&Scenario { seconds: 60.0, ..scenario }, 1);
+        let story = format!("{name}: {}", story(&figures));
+        assert!(figures.continuity >= 0.999 && figures.meshes == 1, "{story}");
+        assert!(figures.delay_ms.p50 <= 600.0 && figures.delay_ms.p99 <= 2500.0, "{story}");
+        assert!(figures.start_ms.p95 <= 2500.0 && figures.source_ratio <= 5.0, "{story}");
+        assert!(figures.control_share <= 0.04 && figures.duplicate_share <= 0.06, "{story}");
+    }
+}
+
+#[test]
+fn a_server_of_the_whole_stack_may_go_and_come_back() {
+    let outage = Some(Outage { at: 40.0, lasts: 20.0 });
+    let scenario = Scenario { server_gone: outage, peers: 40, ..small("steady") };
+    let figures = run(&Scenario { fidelity: Fidelity::Packets, ..scenario }, 1);
+    assert!(figures.continuity >= 0.999 && figures.meshes == 1, "{}", story(&figures));
 }
 
 #[test]
@@ -142,5 +167,7 @@ fn a_scenario_that_makes_no_sense_is_named() {
     std::fs::write(&file, "peers = 10\nfree_rider = 0.5\n").unwrap();
     let error = Scenario::load(&file).unwrap_err();
     assert!(error.contains("wrong.toml") && error.contains("free_rider"), "{error}");
+    let liars = Scenario { liars: 0.1, fidelity: Fidelity::Packets, ..Scenario::default() };
+    assert!(liars.check().unwrap_err().contains("packets"));
     assert!(Scenario { liars: 2.0, ..Scenario::default() }.check().unwrap_err().contains("liars"));
 }

@@ -159,6 +159,16 @@ impl Node {
         self.memberships.get_mut(&group).map(|membership| &mut membership.group)
     }
 
+    /// All groups that we are in, the first first.
+    pub fn groups(&self) -> impl Iterator<Item = &Group> {
+        self.memberships.values().map(|membership| &membership.group)
+    }
+
+    /// As [`Node::groups`], to publish; call [`Node::flush`] afterwards.
+    pub fn groups_mut(&mut self) -> impl Iterator<Item = &mut Group> {
+        self.memberships.values_mut().map(|membership| &mut membership.group)
+    }
+
     /// Sessions with peers.
     pub fn session_count(&self) -> usize {
         self.links.len()

@@ -72,6 +72,8 @@ pub(super) struct Tally {
     pub longest_gap: Duration,
     pub media_bytes: u64,
     pub control_bytes: u64,
+    /// All that came in datagrams, where there are any.
+    pub wire_bytes: u64,
     pub fragments: u64,
     pub duplicates: u64,
     /// Sessions opened by viewers older than a minute, and how long they were that.
@@ -107,6 +109,7 @@ impl Tally {
         self.longest_gap = self.longest_gap.max(other.longest_gap);
         self.media_bytes += other.media_bytes;
         self.control_bytes += other.control_bytes;
+        self.wire_bytes += other.wire_bytes;
         self.fragments += other.fragments;
         self.duplicates += other.duplicates;
         self.late_sessions += other.late_sessions;
@@ -197,7 +200,8 @@ impl Viewing {
         let mut at = Duration::from_secs(from.as_secs());
         while at < until {
             let (first, last) = (at.max(from), (at + second).min(until));
-            if self.cut_off.is_none_or(|outage| !outage.covers(first)) {
+            let is_possible = self.cut_off.is_none_or(|outage| !outage.covers(first));
+            if is_possible && first < last {
                 tally.second(at).owed += count_before(last) - count_before(first);
             }
             at += second;

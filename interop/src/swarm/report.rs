@@ -51,6 +51,10 @@ pub struct Figures {
     pub longest_gap_ms: f64,
     /// Parts into which the group ever fell.
     pub meshes: usize,
+    /// Of all bytes received in datagrams, those that are neither fragments nor control messages:
+    /// headers, acknowledgements and what came twice. Nothing where there are no datagrams.
+    #[serde(skip)]
+    pub overhead: Option<f64>,
     /// Times that a member dropped a liar, and that it dropped somebody else for lying.
     #[serde(skip)]
     pub dropped: (u64, u64),
@@ -88,6 +92,12 @@ fn ratio(part: u64, of: u64) -> f64 {
     if of == 0 { 0.0 } else { part as f64 / of as f64 }
 }
 
+fn overhead(tally: &Tally) -> Option<f64> {
+    let counted = tally.control_bytes + tally.media_bytes;
+    (tally.wire_bytes > 0)
+        .then(|| ratio(tally.wire_bytes.saturating_sub(counted), tally.wire_bytes))
+}
+
 impl Figures {
     pub(super) fn new(peers: usize, meshes: usize, tally: &Tally, spots: &[Spot]) -> Self {
         let minutes = tally.late_time.as_secs_f64() / 60.0;
@@ -106,6 +116,7 @@ impl Figures {
             },
             longest_gap_ms: tally.longest_gap.as_secs_f64() * 1000.0,
             meshes,
+            overhead: overhead(tally),
             dropped: (tally.liars_dropped, tally.honest_dropped),
             pictures: vec![svg::topology(spots), delay_chart(tally), continuity_chart(tally)],
         }
@@ -115,7 +126,7 @@ impl Figures {
     pub fn table(&self, scenario: &Scenario, took: Duration) -> String {
         let mut out = String::new();
         let mut row = |name: &str, value: String| {
-            let _ = writeln!(out, "{name:34} {value}");
+            let _ = writeln!(out, "{name:38} {value}");
         };
         let percent = |part: f64| format!("{:.2} %", part * 100.0);
         let times = |times: &Quantiles| {
@@ -131,6 +142,9 @@ impl Figures {
         row("start: median, 95th, 99th", times(&self.start_ms));
         row("caster's upload", format!("{:.2} times the stream", self.source_ratio));
         row("control, of bytes received", percent(self.control_share));
+        if let Some(overhead) = self.overhead {
+            row("the wire's overhead, of bytes received", percent(overhead));
+        }
         row("fragments received twice", percent(self.duplicate_share));
         row("sessions a member and minute", format!("{:.2}", self.sessions_per_member_minute));
         row("longest gap", format!("{:.1} s", self.longest_gap_ms / 1000.0));

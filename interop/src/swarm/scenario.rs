@@ -10,6 +10,8 @@ use serde::Deserialize;
 pub struct Scenario {
     /// In words, for the table.
     pub about: String,
+    /// What hosts exchange.
+    pub fidelity: Fidelity,
     /// Viewers, all told.
     pub peers: usize,
     /// Seconds of virtual time.
@@ -37,6 +39,17 @@ pub struct Scenario {
     /// Part of the viewers that send fragments of their own making in place of the stream's, 0 to
     /// 1: what that does is bounded, but it cannot be seen through.
     pub forgers: f64,
+}
+
+/// What hosts exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Fidelity {
+    /// Messages of groups: thousands of hosts
+    #[default]
+    Messages,
+    /// Datagrams of the whole stack, with keys and the server itself: hundreds of hosts
+    Packets,
 }
 
 /// A film of pictures and sound.
@@ -157,6 +170,7 @@ impl Default for Scenario {
     fn default() -> Self {
         Self {
             about: String::new(),
+            fidelity: Fidelity::default(),
             peers: 2000,
             seconds: 120.0,
             channels: 1,
@@ -178,6 +192,8 @@ impl Default for Scenario {
 const MAX_PEERS: usize = 50_000;
 const MAX_SECONDS: f64 = 86_400.0;
 const MAX_CHANNELS: usize = 16;
+/// Where each host has an endpoint.
+const MAX_ENDPOINTS: usize = 5000;
 
 impl Scenario {
     /// Reads a file; the error names it, and the line.
@@ -193,7 +209,17 @@ impl Scenario {
             let is_within = value >= from && value <= to;
             is_within.then_some(()).ok_or(format!("{name} = {value}: {from} to {to}, please"))
         };
-        within("peers", self.peers as f64, 1.0, MAX_PEERS as f64)?;
+        let most_peers = match self.fidelity {
+            Fidelity::Messages => MAX_PEERS,
+            Fidelity::Packets => MAX_ENDPOINTS,
+        };
+        within("peers", self.peers as f64, 1.0, most_peers as f64)?;
+        if self.fidelity == Fidelity::Packets && self.free_riders + self.liars + self.forgers > 0.0
+        {
+            return Err("fidelity = \"packets\": all are honest there; free riders, liars and \
+                        forgers are of \"messages\""
+                .into());
+        }
         within("seconds", self.seconds, 1.0, MAX_SECONDS)?;
         within("channels", self.channels as f64, 1.0, MAX_CHANNELS as f64)?;
         within("film.kbits", self.film.kbits, 70.0, 50_000.0)?;

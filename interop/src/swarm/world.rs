@@ -1,15 +1,17 @@
 //! What all hosts share: time, places, the film, and what goes wrong when.
 
 use std::{
+    collections::HashMap,
     sync::OnceLock,
     time::{Duration, Instant},
 };
 
 use netgroup::{Capabilities, GroupSpec, publisher_of, wire::StreamKey};
 use rand::RngExt;
+use rtmfp::crypto::PeerId;
 
 use super::{
-    crowd::{Crowd, peer_id},
+    crowd::{Crowd, Role, host_of, peer_id},
     film::Film,
     scenario::{Outage, Scenario},
 };
@@ -32,6 +34,16 @@ pub(super) struct World {
     split: Option<Outage>,
     server_gone: Option<Outage>,
     keys: Vec<OnceLock<StreamKey>>,
+    names: Names,
+}
+
+/// What hosts are called.
+#[derive(Debug)]
+enum Names {
+    /// By their numbers.
+    Made,
+    /// By their keys, in order, the caster first.
+    Keys { names: Vec<PeerId>, numbers: HashMap<PeerId, usize> },
 }
 
 impl World {
@@ -50,7 +62,34 @@ impl World {
             split: scenario.split,
             server_gone: scenario.server_gone,
             keys: (0..scenario.channels).map(|_| OnceLock::new()).collect(),
+            names: Names::Made,
         }
+    }
+
+    /// Hosts have these names.
+    pub fn set_names(&mut self, names: Vec<PeerId>) {
+        let numbers = names.iter().enumerate().map(|(number, name)| (*name, number)).collect();
+        self.names = Names::Keys { names, numbers };
+    }
+
+    /// The name of a host.
+    pub fn peer(&self, host: usize) -> PeerId {
+        match &self.names {
+            Names::Made => peer_id(self.seed, host),
+            Names::Keys { names, .. } => names[host],
+        }
+    }
+
+    /// The number of the host with this name, if there is one.
+    pub fn host_of(&self, peer: &PeerId) -> Option<usize> {
+        match &self.names {
+            Names::Made => Some(host_of(peer)).filter(|host| *host < self.crowd.guests.len()),
+            Names::Keys { numbers, .. } => numbers.get(peer).copied(),
+        }
+    }
+
+    pub fn role_of(&self, peer: &PeerId) -> Role {
+        self.host_of(peer).map_or(Role::Viewer, |host| self.crowd.guests[host].role)
     }
 
     pub fn elapsed(&self, now: Instant) -> Duration {
@@ -82,7 +121,7 @@ impl World {
     pub fn casts(&self, group: usize, key: &StreamKey) -> bool {
         match self.keys[group].get() {
             Some(real) => real == key,
-            None => publisher_of(key, &peer_id(self.seed, 0)) && self.keys[group].set(*key).is_ok(),
+            None => publisher_of(key, &self.peer(0)) && self.keys[group].set(*key).is_ok(),
         }
     }
 

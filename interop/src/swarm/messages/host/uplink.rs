@@ -7,7 +7,7 @@ use rand::RngExt;
 use super::{Event, Host};
 use crate::swarm::{
     figures::Tally,
-    link::{Letter, Link, Note},
+    messages::link::{Letter, Link, Note},
     world::World,
 };
 

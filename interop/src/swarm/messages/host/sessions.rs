@@ -10,20 +10,13 @@ use rand::RngExt;
 use rtmfp::crypto::sha256;
 
 use super::{Addressee, Event, Host, Life, Mail};
-use crate::swarm::{
-    crowd::{Role, peer_id},
-    figures::Tally,
-    link::Link,
-    world::World,
-};
+use crate::swarm::{crowd::peer_id, figures::Tally, messages::link::Link, world::World};
 
 /// What the startup of a session costs each side.
 const HANDSHAKE: u64 = 700;
 /// A lost packet of a startup is sent again after this.
 const STARTUP_RETRY: Duration = Duration::from_millis(1500);
 const STARTUP_PACKETS: i32 = 5;
-/// A session that opens is new to its host for so long.
-const MINUTE: Duration = Duration::from_secs(60);
 
 impl Host {
     /// A group wants a session.
@@ -45,10 +38,7 @@ impl Host {
         if to == self.number || to >= world.crowd.guests.len() {
             return;
         }
-        let guest = world.crowd.guests[self.number];
-        if world.elapsed(now) > guest.joins + MINUTE && guest.role != Role::Caster {
-            tally.late_sessions += 1;
-        }
+        self.seat.on_session(world, tally, now);
         tally.control_bytes += HANDSHAKE;
         self.links.insert(to, Link::opening(now, group));
         if !world.crowd.is_reachable(self.number, to) || world.is_split(now, self.number, to) {

@@ -1,15 +1,12 @@
 //! The rendezvous server's part in a simulation of messages: the real one's registry.
 
-use std::{
-    cmp::Reverse,
-    collections::BinaryHeap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use rtmfp::crypto::PeerId;
 use rtmfpd::Registry;
 
-use super::{
+use crate::swarm::{
+    agenda::Agenda,
     crowd::{host_of, peer_id},
     world::World,
 };
@@ -29,25 +26,20 @@ pub(super) struct Hint {
 #[derive(Debug, Default)]
 pub(super) struct Server {
     registry: Registry,
-    inbox: BinaryHeap<Reverse<Arrival>>,
-    order: u64,
+    /// From whom: joins this group, or is gone.
+    inbox: Agenda<(usize, Option<usize>)>,
 }
-
-/// When, in which order, from whom: joins this group, or is gone.
-type Arrival = (Instant, u64, usize, Option<usize>);
 
 impl Server {
     /// A host joins a group, or is gone.
     pub fn post(&mut self, at: Instant, from: usize, group: Option<usize>) {
-        self.order += 1;
-        self.inbox.push(Reverse((at, self.order, from, group)));
+        self.inbox.plan(at, (from, group));
     }
 
     /// Does all that has arrived by `now`.
     pub fn work(&mut self, world: &World, now: Instant) -> Vec<Hint> {
         let mut hints = Vec::new();
-        while self.inbox.peek().is_some_and(|Reverse((at, ..))| *at <= now) {
-            let Some(Reverse((_, _, from, group))) = self.inbox.pop() else { break };
+        while let Some((_, (from, group))) = self.inbox.pop_due(now) {
             let peer = peer_id(world.seed, from);
             let Some(group) = group else {
                 self.registry.remove(&peer);

@@ -2,15 +2,16 @@
 
 use std::time::Instant;
 
-use netgroup::{Action, Channel, GroupEvent, Incoming, Outgoing, StreamEvent};
+use netgroup::{Action, Channel, Incoming, Outgoing};
 
 use super::{Host, Life};
 use crate::swarm::{
     crowd::{Role, host_of, peer_id},
     figures::Tally,
-    film::published,
-    lies,
-    link::{Letter, Note},
+    messages::{
+        lies,
+        link::{Letter, Note},
+    },
     world::World,
 };
 
@@ -22,7 +23,7 @@ impl Host {
                 self.act(world, tally, now, group, action);
             }
             while let Some(event) = self.groups[group].poll_event() {
-                self.note(world, tally, now, group, event);
+                self.seat.on_event(world, tally, now, group, event);
             }
         }
         self.pump(world, tally, now);
@@ -65,33 +66,6 @@ impl Host {
     fn reject(&mut self, group: usize, to: usize, flow: u64) {
         let note = Note::Rejected(flow);
         self.post(to, Letter { group, place: None, deadline: None, note }, false);
-    }
-
-    fn note(
-        &mut self,
-        world: &World,
-        tally: &mut Tally,
-        now: Instant,
-        group: usize,
-        event: GroupEvent,
-    ) {
-        if let GroupEvent::NeighborBanned { peer, .. } = event {
-            match world.crowd.guests[host_of(&peer)].role {
-                Role::Liar(_) => tally.liars_dropped += 1,
-                _ => tally.honest_dropped += 1,
-            }
-        }
-        let GroupEvent::Stream { event: StreamEvent::Message(message), key } = event else {
-            return;
-        };
-        let is_real = world.casts(group, &key);
-        let (Some((at, is_key)), Some(viewing)) = (
-            published(&message.payload).filter(|(at, _)| is_real && *at <= world.elapsed(now)),
-            self.viewings.get_mut(group),
-        ) else {
-            return;
-        };
-        viewing.on_message(tally, world.elapsed(now), at, is_key);
     }
 
     pub(super) fn on_packet(

@@ -16,7 +16,7 @@ use rtmfp::{
     wire::{Address, Origin},
 };
 
-use super::host::STREAM;
+use crate::swarm::seat::STREAM;
 
 /// How often a liar lies, to all its neighbours.
 pub(super) const PERIOD: Duration = Duration::from_millis(500);
@@ -48,7 +48,7 @@ enum Lie {
 }
 
 /// The number of forgery, which no member can see through.
-pub(super) const FORGERY: usize = usize::MAX;
+pub(in crate::swarm) const FORGERY: usize = usize::MAX;
 /// Those that members must see through.
 const LIES: [Lie; 8] = [
     Lie::FarFragment,

@@ -6,31 +6,29 @@ mod sessions;
 mod uplink;
 
 use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     time::{Duration, Instant},
 };
 
-use netgroup::{
-    Group, Parting,
-    wire::{StreamKey, StreamParameters},
-};
+use netgroup::{Group, Parting};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rtmfp::crypto::{PeerId, sha256};
 
 use super::{
-    crowd::{Role, peer_id},
-    figures::{Tally, Viewing},
-    film::Slot,
     lies,
     link::{Letter, Link},
+};
+use crate::swarm::{
+    agenda::Agenda,
+    crowd::{Role, peer_id},
+    figures::Tally,
+    film::Slot,
+    seat::Seat,
     world::World,
 };
 
 /// A server that is gone is tried again after this.
 const SERVER_RETRY: Duration = Duration::from_secs(5);
-/// The stream's name in every group.
-pub(super) const STREAM: &str = "stream";
 
 /// What happens to a host.
 #[derive(Debug)]
@@ -78,33 +76,6 @@ pub(super) enum Addressee {
     Left,
 }
 
-#[derive(Debug)]
-struct Timed {
-    at: Instant,
-    order: u64,
-    event: Event,
-}
-
-impl PartialEq for Timed {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.order) == (other.at, other.order)
-    }
-}
-
-impl Eq for Timed {}
-
-impl PartialOrd for Timed {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Timed {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
-    }
-}
-
 /// Where a host is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Life {
@@ -119,11 +90,9 @@ pub(super) struct Host {
     pub id: PeerId,
     pub life: Life,
     pub groups: Vec<Group>,
-    pub publications: Vec<StreamKey>,
     pub links: BTreeMap<usize, Link>,
-    viewings: Vec<Viewing>,
-    queue: BinaryHeap<Reverse<Timed>>,
-    order: u64,
+    seat: Seat,
+    agenda: Agenda<Event>,
     /// Links that have something to send, in turn.
     turns: VecDeque<usize>,
     uplink_free: Instant,
@@ -140,11 +109,9 @@ impl Host {
             id: peer_id(world.seed, number),
             life: Life::Unborn,
             groups: Vec::new(),
-            publications: Vec::new(),
             links: BTreeMap::new(),
-            viewings: Vec::new(),
-            queue: BinaryHeap::new(),
-            order: 0,
+            seat: Seat::new(number),
+            agenda: Agenda::default(),
             turns: VecDeque::new(),
             uplink_free: world.start,
             is_uplink_due: false,
@@ -155,24 +122,21 @@ impl Host {
 
     /// Puts an event into the host's future.
     pub fn schedule(&mut self, at: Instant, event: Event) {
-        self.order += 1;
-        self.queue.push(Reverse(Timed { at, order: self.order, event }));
+        self.agenda.plan(at, event);
     }
 
     /// When something happens next.
     fn next(&self) -> Option<Instant> {
-        let queued = self.queue.peek().map(|Reverse(timed)| timed.at);
         let timers = self.groups.iter().map(Group::poll_timeout);
-        timers.chain(queued).min()
+        timers.chain(self.agenda.next()).min()
     }
 
     /// Lives until `end`.
     pub fn step(&mut self, world: &World, tally: &mut Tally, from: Instant, end: Instant) {
         while let Some(at) = self.next().filter(|at| *at < end) {
             let now = at.max(from);
-            while self.queue.peek().is_some_and(|Reverse(timed)| timed.at <= now) {
-                let Some(Reverse(timed)) = self.queue.pop() else { break };
-                self.handle(world, tally, now, timed.event);
+            while let Some((_, event)) = self.agenda.pop_due(now) {
+                self.handle(world, tally, now, event);
             }
             for index in 0..self.groups.len() {
                 if self.groups[index].poll_timeout() <= now {
@@ -220,16 +184,10 @@ impl Host {
         let guest = world.crowd.guests[self.number];
         if self.life == Life::Unborn {
             self.life = Life::Here { is_connected: false };
-            for (channel, spec) in world.specs.iter().enumerate() {
+            for spec in &world.specs {
                 let seed = std::array::from_fn(|_| self.rng.random());
                 let mut group = Group::new(now, self.id, spec.clone(), None, seed);
-                if guest.role == Role::Caster {
-                    let key = group.publish(now, STREAM, StreamParameters::default());
-                    self.publications.push(key);
-                } else {
-                    group.subscribe(STREAM);
-                }
-                debug_assert_eq!(self.groups.len(), channel);
+                self.seat.enter(world, now, &mut group);
                 self.groups.push(group);
             }
             if guest.role == Role::Caster {
@@ -256,13 +214,7 @@ impl Host {
 
     fn on_connected(&mut self, world: &World, now: Instant) {
         self.life = Life::Here { is_connected: true };
-        let guest = world.crowd.guests[self.number];
-        let watches = matches!(guest.role, Role::Viewer | Role::FreeRider);
-        if watches && self.viewings.is_empty() {
-            let ends = guest.leaves.map_or(world.length, |leaving| leaving.at.min(world.length));
-            let viewing = || Viewing::new(world.elapsed(now), ends, world.cut_off(self.number));
-            self.viewings = self.groups.iter().map(|_| viewing()).collect();
-        }
+        self.seat.on_connected(world, now);
         for group in 0..self.groups.len() {
             self.ask_server(world, now, group);
         }
@@ -313,37 +265,17 @@ impl Host {
         self.mail.push(Mail { at: server, from: self.number, to: Addressee::Left });
         self.groups.clear();
         self.links.clear();
-        self.queue.clear();
+        self.agenda.clear();
         self.turns.clear();
     }
 
     /// Adds what only the end shows.
-    pub fn sum_up(&mut self, world: &World, tally: &mut Tally, ends: Duration) {
-        let guest = world.crowd.guests[self.number];
-        for (index, group) in self.groups.iter().enumerate() {
-            if let Some(viewing) = self.viewings.get(index) {
-                let owed = viewing.owed_messages(|time| world.film.count_before(time));
-                viewing.owe(tally, |time| world.film.count_before(time));
-                viewing.end(tally, ends, owed);
-            }
-            for key in group.streams() {
-                let Some(stats) = group.stream_stats(&key) else { continue };
-                tally.duplicates += stats.duplicates;
-            }
-        }
-        if guest.role != Role::Caster {
-            tally.late_time += ends.saturating_sub(guest.joins + Duration::from_secs(60));
-        }
+    pub fn sum_up(&self, world: &World, tally: &mut Tally, ends: Duration) {
+        self.seat.sum_up(world, tally, ends, self.groups.iter());
     }
 
     fn publish(&mut self, world: &World, tally: &mut Tally, now: Instant, slot: Slot) {
-        for (group, key) in self.groups.iter_mut().zip(&self.publications) {
-            let message = world.film.message(slot);
-            tally.source_published += message.payload.len() as u64;
-            let timestamp = slot.at.as_millis() as u32;
-            group.publish_message(now, key, message.kind, timestamp, &message.payload);
-        }
-        let next = world.film.after(slot);
+        let next = self.seat.publish(world, tally, now, slot, self.groups.iter_mut());
         self.schedule(world.start + next.at, Event::Publish(next));
     }
 }

@@ -1,0 +1,135 @@
+//! A host's part in the show: what it casts, or what it watches.
+
+use std::time::{Duration, Instant};
+
+use netgroup::{
+    Group, GroupEvent, StreamEvent,
+    wire::{StreamKey, StreamParameters},
+};
+
+use super::{
+    crowd::Role,
+    figures::{Tally, Viewing},
+    film::{Slot, published},
+    world::World,
+};
+
+/// The stream's name in every group.
+pub(super) const STREAM: &str = "stream";
+/// A member this old opens no sessions any more, if its swarm rests.
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+pub(super) struct Seat {
+    number: usize,
+    publications: Vec<StreamKey>,
+    /// By group, from when the server has accepted it.
+    viewings: Vec<Viewing>,
+}
+
+impl Seat {
+    pub fn new(number: usize) -> Self {
+        Self { number, publications: Vec::new(), viewings: Vec::new() }
+    }
+
+    /// It has joined another group.
+    pub fn enter(&mut self, world: &World, now: Instant, group: &mut Group) {
+        match world.crowd.guests[self.number].role {
+            Role::Caster => {
+                let key = group.publish(now, STREAM, StreamParameters::default());
+                self.publications.push(key);
+            }
+            Role::Viewer | Role::FreeRider | Role::Liar(_) => group.subscribe(STREAM),
+        }
+    }
+
+    /// The server has accepted it, for the first time or again.
+    pub fn on_connected(&mut self, world: &World, now: Instant) {
+        let guest = world.crowd.guests[self.number];
+        let watches = matches!(guest.role, Role::Viewer | Role::FreeRider);
+        if watches && self.viewings.is_empty() {
+            let ends = guest.leaves.map_or(world.length, |leaving| leaving.at.min(world.length));
+            let viewing = || Viewing::new(world.elapsed(now), ends, world.cut_off(self.number));
+            self.viewings = world.specs.iter().map(|_| viewing()).collect();
+        }
+    }
+
+    /// Publishes the next message of each film; what comes after it.
+    pub fn publish<'a>(
+        &self,
+        world: &World,
+        tally: &mut Tally,
+        now: Instant,
+        slot: Slot,
+        groups: impl Iterator<Item = &'a mut Group>,
+    ) -> Slot {
+        for (group, key) in groups.zip(&self.publications) {
+            let message = world.film.message(slot);
+            tally.source_published += message.payload.len() as u64;
+            let timestamp = slot.at.as_millis() as u32;
+            group.publish_message(now, key, message.kind, timestamp, &message.payload);
+        }
+        world.film.after(slot)
+    }
+
+    /// It opens a session, if that counts.
+    pub fn on_session(&self, world: &World, tally: &mut Tally, now: Instant) {
+        let guest = world.crowd.guests[self.number];
+        if world.elapsed(now) > guest.joins + MINUTE && guest.role != Role::Caster {
+            tally.late_sessions += 1;
+        }
+    }
+
+    /// What one of its groups says.
+    pub fn on_event(
+        &mut self,
+        world: &World,
+        tally: &mut Tally,
+        now: Instant,
+        group: usize,
+        event: GroupEvent,
+    ) {
+        match event {
+            GroupEvent::NeighborBanned { peer, .. } => match world.role_of(&peer) {
+                Role::Liar(_) => tally.liars_dropped += 1,
+                _ => tally.honest_dropped += 1,
+            },
+            GroupEvent::Stream { event: StreamEvent::Message(message), key } => {
+                let is_real = world.casts(group, &key);
+                let published = published(&message.payload)
+                    .filter(|(at, _)| is_real && *at <= world.elapsed(now));
+                if let (Some((at, is_key)), Some(viewing)) =
+                    (published, self.viewings.get_mut(group))
+                {
+                    viewing.on_message(tally, world.elapsed(now), at, is_key);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Adds what only the end shows.
+    pub fn sum_up<'a>(
+        &self,
+        world: &World,
+        tally: &mut Tally,
+        ends: Duration,
+        groups: impl Iterator<Item = &'a Group>,
+    ) {
+        for (index, group) in groups.enumerate() {
+            if let Some(viewing) = self.viewings.get(index) {
+                let owed = viewing.owed_messages(|time| world.film.count_before(time));
+                viewing.owe(tally, |time| world.film.count_before(time));
+                viewing.end(tally, ends, owed);
+            }
+            for key in group.streams() {
+                let Some(stats) = group.stream_stats(&key) else { continue };
+                tally.duplicates += stats.duplicates;
+            }
+        }
+        let guest = world.crowd.guests[self.number];
+        if guest.role != Role::Caster {
+            tally.late_time += ends.saturating_sub(guest.joins + MINUTE);
+        }
+    }
+}
