@@ -9,6 +9,8 @@ mod heard;
 mod multicast;
 mod node;
 mod ring;
+mod uplink;
+mod way;
 pub mod wire;
 
 pub use group::{
@@ -18,3 +20,5 @@ pub use groupspec::{Capabilities, GroupSpec, GroupSpecError, hex};
 pub use multicast::{Delivery, Misconduct, StreamEvent, StreamStats, publisher_of};
 pub use node::{GroupHandle, Node, NodeEvent};
 pub use ring::GroupAddress;
+pub use uplink::Uplink;
+pub use way::Way;

@@ -21,7 +21,8 @@ use rtmfp::{
 };
 
 use crate::{
-    Action, Group, GroupEvent, GroupSpec, Parting, PeerSession,
+    Action, Group, GroupEvent, GroupSpec, Parting, PeerSession, Way,
+    uplink::UplinkWatch,
     wire::{ServerMember, signature},
 };
 use membership::Membership;
@@ -75,6 +76,7 @@ pub struct Node {
     /// Which groups want a session that is not open yet.
     wishes: BTreeMap<PeerId, BTreeSet<GroupHandle>>,
     measure_at: Instant,
+    uplink: UplinkWatch,
     events: VecDeque<NodeEvent>,
     rng: StdRng,
 }
@@ -98,6 +100,7 @@ impl Node {
             opening: BTreeMap::new(),
             wishes: BTreeMap::new(),
             measure_at: now + MEASURE,
+            uplink: UplinkWatch::default(),
             events: VecDeque::new(),
             rng: StdRng::from_seed(seed),
         }
@@ -209,20 +212,27 @@ impl Node {
     /// has anything to do with.
     fn measure(&mut self, now: Instant, endpoint: &mut Endpoint) {
         self.measure_at = now + if self.has_streams() { MEASURE_STREAMS } else { MEASURE };
-        let mut overdue = Vec::new();
-        for (session, link) in &self.links {
+        let (mut overdue, mut queues) = (Vec::new(), Vec::new());
+        let (mut sent, mut lost) = (0, 0);
+        for (session, link) in &mut self.links {
             if link.is_overdue(now) {
                 overdue.push(*session);
             }
             let Some(mut view) = endpoint.session(*session) else { continue };
-            let rtt = view.rtt();
+            let (rtt, window) = (view.rtt(), view.congestion_window());
+            queues.extend(view.queueing(now));
+            let since = link.take_traffic(view.stats());
+            (sent, lost) = (sent + since.0, lost + since.1);
             for handle in link.groups() {
                 let backlog = link.media_flows(*handle).map(|flow| view.waiting_on(flow)).sum();
                 if let Some(membership) = self.memberships.get_mut(handle) {
-                    membership.group.set_way(&link.peer, rtt, backlog);
+                    let way = Way { rtt, backlog, window: Some(window) };
+                    membership.group.set_way(&link.peer, way);
                 }
             }
         }
+        let uplink = self.uplink.look(now, &mut queues, sent, lost);
+        self.groups_mut().for_each(|group| group.set_uplink(uplink));
         for session in overdue {
             self.close_session(now, endpoint, session);
         }
@@ -356,7 +366,7 @@ impl Node {
         let rtt = view.rtt();
         let session = PeerSession { is_initiator, near_nonce, far_nonce, remote };
         membership.group.handle_peer_opened(now, link.peer, session);
-        membership.group.set_way(&link.peer, rtt, 0);
+        membership.group.set_way(&link.peer, Way { rtt, ..Way::default() });
     }
 
     fn on_open_failed(&mut self, now: Instant, endpoint: &mut Endpoint, session: SessionId) {

@@ -64,6 +64,10 @@ pub struct SessionStats {
     pub bytes_received: u64,
     /// Their bytes, UDP payload.
     pub bytes_sent: u64,
+    /// Bytes of messages sent, again too, with their chunks' headers.
+    pub data_sent: u64,
+    /// Of those, what was lost, as far as acknowledgements tell.
+    pub data_lost: u64,
 }
 
 /// When to ask whether the far end is there, and when to believe that it is not.
@@ -111,7 +115,7 @@ pub(crate) struct Session {
     packets_cut: u64,
     /// The last packet that was too large went in pieces.
     sends_pieces: bool,
-    pub stats: SessionStats,
+    stats: SessionStats,
 }
 
 impl Session {
@@ -146,6 +150,15 @@ impl Session {
 
     pub fn rtt(&self) -> Option<Duration> {
         self.clock.rtt()
+    }
+
+    pub fn stats(&self) -> SessionStats {
+        let (data_sent, data_lost) = self.sender.data_sent_and_lost();
+        SessionStats { data_sent, data_lost, ..self.stats }
+    }
+
+    pub fn queueing(&self, now: Instant) -> Option<Duration> {
+        self.delay.queueing(now, self.clock.rtt()?)
     }
 
     pub fn set_liveness(&mut self, liveness: Liveness) {
@@ -280,6 +293,7 @@ impl Session {
     fn heed_delay(&mut self, now: Instant, summary: &mut AckSummary) {
         let is_busy = summary.outstanding_before > self.sender.window() / 2;
         let smoothed = self.clock.rtt().unwrap_or_default();
+        summary.is_way_clear = self.delay.is_way_clear(now, smoothed);
         match self.delay.advice(now, smoothed, is_busy) {
             Advice::Nothing => {}
             Advice::Congestion => summary.is_congested = true,

@@ -90,10 +90,15 @@ impl Seat {
         event: GroupEvent,
     ) {
         match event {
-            GroupEvent::NeighborBanned { peer, .. } => match world.role_of(&peer) {
-                Role::Liar(_) => tally.liars_dropped += 1,
-                _ => tally.honest_dropped += 1,
-            },
+            GroupEvent::NeighborBanned { peer, .. } => {
+                let own = world.crowd.guests[self.number].role;
+                match (own, world.role_of(&peer)) {
+                    // What liars think of others is no matter.
+                    (Role::Liar(_), _) => {}
+                    (_, Role::Liar(_)) => tally.liars_dropped += 1,
+                    _ => tally.honest_dropped += 1,
+                }
+            }
             GroupEvent::Stream { event: StreamEvent::Message(message), key } => {
                 let is_real = world.casts(group, &key);
                 let published = published(&message.payload)

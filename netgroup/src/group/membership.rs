@@ -13,6 +13,7 @@ use super::{
     neighbour::{Neighbour, Reports, Standing},
 };
 use crate::{
+    Uplink, Way,
     heard::Informant,
     multicast::Misconduct,
     wire::{Join, control},
@@ -167,15 +168,20 @@ impl Group {
 
     /// What is known of the way to a neighbour: its round trip time, if that was measured, and how
     /// many bytes of fragments wait to be sent to it. To be called about ten times a second.
-    pub fn set_way(&mut self, peer: &PeerId, rtt: Option<Duration>, backlog: usize) {
+    pub fn set_way(&mut self, peer: &PeerId, way: Way) {
         let Some(neighbour) = self.neighbours.get_mut(peer) else { return };
-        neighbour.rtt = rtt.or(neighbour.rtt);
-        let rtt = neighbour.rtt.unwrap_or_default();
+        neighbour.rtt = way.rtt.or(neighbour.rtt);
+        let way = Way { rtt: neighbour.rtt, ..way };
         for key in neighbour.media.keys() {
             if let Some(stream) = self.streams.get_mut(key) {
-                stream.set_way(peer, rtt, backlog);
+                stream.set_way(peer, way);
             }
         }
+    }
+
+    /// How our uplink does, which all groups of a host share.
+    pub fn set_uplink(&mut self, uplink: Uplink) {
+        self.streams.values_mut().for_each(|stream| stream.set_uplink(uplink));
     }
 
     /// A neighbour opened a flow.

@@ -70,6 +70,8 @@ pub(super) struct Neighbour {
     /// Bytes of fragments that wait for it.
     pub backlog: usize,
     pub rtt: Duration,
+    /// Bytes that get there soon, once that is known.
+    pub soon: Option<f64>,
     /// Pulls that it has not answered yet.
     pub pulls: usize,
     service: Service,

@@ -30,6 +30,7 @@ use super::{
 use crate::wire::{
     Announcement, Availability, Fragment, FragmentStart, MediaControl, StreamKey, StreamParameters,
 };
+use crate::{Uplink, Way};
 
 /// `multicastRelayMarginDuration`: how much longer than the window fragments are kept for others.
 const RELAY_MARGIN: Duration = Duration::from_secs(2);
@@ -77,6 +78,7 @@ pub(crate) struct Stream {
     next_order: u64,
     places: Places,
     budget: RelayBudget,
+    uplink: Uplink,
     pushers: Pushers,
     pulls: Pulls,
     end: Option<End>,
@@ -118,6 +120,7 @@ impl Stream {
             neighbours: BTreeMap::new(),
             next_order: 0,
             budget: RelayBudget::default(),
+            uplink: Uplink::default(),
             places,
             pushers: Pushers::default(),
             pulls: Pulls::default(),
@@ -273,10 +276,11 @@ impl Stream {
         self.has_ended
     }
 
-    /// What is known of the way to a neighbour: its round trip, and bytes that wait for it.
-    pub fn set_way(&mut self, peer: &PeerId, rtt: Duration, backlog: usize) {
+    /// What is known of the way to a neighbour.
+    pub fn set_way(&mut self, peer: &PeerId, way: Way) {
         if let Some(neighbour) = self.neighbours.get_mut(peer) {
-            (neighbour.rtt, neighbour.backlog) = (rtt, backlog);
+            (neighbour.rtt, neighbour.backlog) = (way.rtt.unwrap_or_default(), way.backlog);
+            neighbour.soon = Some(way.bears_in(relay::SOON));
         }
     }
 
@@ -430,6 +434,11 @@ impl Stream {
             // It goes on.
             self.end.take_if(|end| end.at <= id);
         }
+    }
+
+    /// How our uplink does.
+    pub fn set_uplink(&mut self, uplink: Uplink) {
+        self.uplink = uplink;
     }
 
     pub fn next_timeout(&self) -> Instant {

@@ -8,14 +8,18 @@ use super::pushers::{RESIDUES, residues_of};
 /// A publisher pushes every residue to so many neighbours; they pass it on.
 const SOURCE_TAKERS: u32 = 4;
 /// A relay begins with places for half as much again as it receives.
-const FIRST_PLACES: u32 = 20;
+const FIRST_PLACES: u32 = 16;
 /// A relay has this many at least, whatever its uplink, and at most.
-const FEWEST_PLACES: u32 = 2;
-const MOST_PLACES: u32 = 64;
+const FEWEST_PLACES: u32 = 1;
+const MOST_PLACES: u32 = 256;
 /// When all places are taken and nothing piles up, there is one more after this.
 const GROWTH: Duration = Duration::from_millis(150);
+/// And after this, once the uplink was seen to be full.
+const CAREFUL_GROWTH: Duration = Duration::from_secs(1);
+/// What is left of the places when the uplink is full.
+const LESS: f64 = 0.7;
 /// A place less shows after this.
-const SETTLING: Duration = Duration::from_millis(500);
+const SETTLING: Duration = Duration::from_secs(1);
 /// After a place too many, none is added for this long.
 const RESTRAINT: Duration = Duration::from_secs(10);
 
@@ -65,12 +69,20 @@ pub(super) struct Places {
     grows: bool,
     next_growth: Option<Instant>,
     next_shrink: Option<Instant>,
+    was_full: bool,
 }
 
 impl Places {
     pub fn of_source() -> Self {
         let count = SOURCE_TAKERS * RESIDUES as u32;
-        Self { count, a_residue: SOURCE_TAKERS, grows: false, next_growth: None, next_shrink: None }
+        Self {
+            count,
+            a_residue: SOURCE_TAKERS,
+            grows: false,
+            next_growth: None,
+            next_shrink: None,
+            was_full: false,
+        }
     }
 
     pub fn of_relay() -> Self {
@@ -80,6 +92,7 @@ impl Places {
             grows: true,
             next_growth: None,
             next_shrink: None,
+            was_full: false,
         }
     }
 
@@ -149,7 +162,7 @@ impl Places {
         }
         if self.next_growth.is_none_or(|at| at <= now) {
             self.count += 1;
-            self.next_growth = Some(now + GROWTH);
+            self.next_growth = Some(now + if self.was_full { CAREFUL_GROWTH } else { GROWTH });
         }
     }
 
@@ -158,7 +171,9 @@ impl Places {
         let is_settling = self.next_shrink.is_some_and(|at| at > now);
         if self.grows && !is_settling {
             self.next_shrink = Some(now + SETTLING);
-            self.count = taken.saturating_sub(1).clamp(FEWEST_PLACES, MOST_PLACES);
+            self.was_full = true;
+            let less = (f64::from(taken) * LESS) as u32;
+            self.count = less.clamp(FEWEST_PLACES, MOST_PLACES);
             self.next_growth = Some(now + RESTRAINT);
         }
     }
@@ -241,11 +256,17 @@ mod tests {
         places.grow(now, start, true);
         places.grow(now + GROWTH, start + 1, true);
         assert_eq!(places.count(), start + 2);
-        places.shrink(now + GROWTH, start + 2);
-        assert_eq!(places.count(), start + 1);
-        places.grow(now + GROWTH * 2, start + 1, true);
-        assert_eq!(places.count(), start + 1);
-        places.grow(now + RESTRAINT * 2, start + 1, true);
-        assert_eq!(places.count(), start + 2);
+        places.shrink(now + GROWTH, 10);
+        assert_eq!(places.count(), 7);
+        places.shrink(now + GROWTH * 2, 7);
+        assert_eq!(places.count(), 7, "the last step's effect is waited for");
+        places.grow(now + GROWTH * 2, 7, true);
+        assert_eq!(places.count(), 7);
+        let rested = now + RESTRAINT * 2;
+        places.grow(rested, 7, true);
+        places.grow(rested + GROWTH, 8, true);
+        assert_eq!(places.count(), 8, "carefully, after it was full");
+        places.grow(rested + CAREFUL_GROWTH, 8, true);
+        assert_eq!(places.count(), 9);
     }
 }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rtmfp::{SessionId, crypto::PeerId};
+use rtmfp::{SessionId, SessionStats, crypto::PeerId};
 
 use super::GroupHandle;
 use crate::{
@@ -47,6 +47,8 @@ pub(super) struct PeerLink {
     /// Our flows by what they are for.
     channels: BTreeMap<(GroupHandle, Channel), u64>,
     theirs: BTreeMap<u64, Bound>,
+    /// Bytes sent and lost, when they were last looked at.
+    traffic: (u64, u64),
 }
 
 impl PeerLink {
@@ -57,7 +59,15 @@ impl PeerLink {
             groups: Vec::new(),
             channels: BTreeMap::new(),
             theirs: BTreeMap::new(),
+            traffic: (0, 0),
         }
+    }
+
+    /// Bytes sent and lost since it was last asked.
+    pub fn take_traffic(&mut self, stats: SessionStats) -> (u64, u64) {
+        let (sent, lost) = (stats.data_sent, stats.data_lost);
+        let before = std::mem::replace(&mut self.traffic, (sent, lost));
+        (sent - before.0, lost - before.1)
     }
 
     /// False if the group knew of it.

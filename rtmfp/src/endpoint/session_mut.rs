@@ -74,9 +74,15 @@ impl<'a> SessionMut<'a> {
         self.session().rtt()
     }
 
+    /// What queues on the way add to the shortest round trip of the last minutes; nothing if no
+    /// round trip was measured in the last second.
+    pub fn queueing(&mut self, now: Instant) -> Option<Duration> {
+        self.session().queueing(now)
+    }
+
     /// Counters of this session.
     pub fn stats(&mut self) -> SessionStats {
-        self.session().stats
+        self.session().stats()
     }
 
     /// Bytes queued or in flight on all its flows.

@@ -35,6 +35,9 @@ pub(crate) struct AckSummary {
     pub any_loss: bool,
     /// Routers or round trip times tell of congestion.
     pub is_congested: bool,
+    /// Round trips are nearly as short as they can be: nothing queues on the way, and what is lost
+    /// was lost by chance.
+    pub is_way_clear: bool,
     /// The queue on the way is to drain for a moment.
     pub drains: bool,
     /// The window was cut after what is lost or marked here was sent.
@@ -89,7 +92,8 @@ impl Congestion {
         if summary.is_recovering {
             // Cut already.
         } else if summary.calls_for_cut() {
-            self.cut(summary.outstanding_before, critical);
+            let is_chance = summary.is_way_clear && !summary.is_congested;
+            self.cut(summary.outstanding_before, is_chance, critical);
         } else if summary.drains
             && self.window > 4 * SMSS
             && self.window > self.slow_start_threshold
@@ -103,9 +107,11 @@ impl Congestion {
         }
     }
 
-    fn cut(&mut self, outstanding: usize, critical: TimeCritical) {
-        let gentle =
-            critical.sent_here || (outstanding > LARGE_WINDOW && critical.fast_growth_allowed());
+    /// What is lost by chance says little about the window (as TCP Veno has it).
+    fn cut(&mut self, outstanding: usize, is_chance: bool, critical: TimeCritical) {
+        let gentle = critical.sent_here
+            || is_chance
+            || (outstanding > LARGE_WINDOW && critical.fast_growth_allowed());
         let kept = if gentle { outstanding * 7 / 8 } else { outstanding / 2 };
         self.before_cut = Some((self.window, self.slow_start_threshold));
         self.slow_start_threshold = kept.max(WINDOW_INITIAL);
@@ -196,6 +202,21 @@ mod tests {
         assert_eq!(congestion.window(), 20_000);
         congestion.on_packet(loss, TimeCritical { sent_here: true, ..TimeCritical::default() });
         assert_eq!(congestion.window(), 35_000);
+    }
+
+    #[test]
+    fn what_is_lost_on_a_clear_way_costs_an_eighth() {
+        let loss = AckSummary {
+            any_loss: true,
+            is_way_clear: true,
+            outstanding_before: 40_000,
+            ..AckSummary::default()
+        };
+        let mut congestion = Congestion::new();
+        congestion.on_packet(loss, TimeCritical::default());
+        assert_eq!(congestion.window(), 35_000);
+        congestion.on_packet(AckSummary { is_congested: true, ..loss }, TimeCritical::default());
+        assert_eq!(congestion.window(), 20_000);
     }
 
     #[test]

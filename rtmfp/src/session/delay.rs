@@ -7,6 +7,10 @@ const FLOOR: Duration = Duration::from_millis(30);
 /// The shortest of the last three of these is the base.
 const BUCKET: Duration = Duration::from_secs(60);
 const BUCKETS: usize = 3;
+/// Shorter queues, or an eighth of the base, are none.
+const CLEAR: Duration = Duration::from_millis(15);
+/// An older measurement says nothing about queues.
+const LATELY: Duration = Duration::from_secs(1);
 /// How often the window is lowered to see whether our own data hides a shorter base.
 const PROBE_EVERY: Duration = Duration::from_secs(20);
 
@@ -27,6 +31,7 @@ pub(crate) struct DelayWatch {
     buckets: [Option<Duration>; BUCKETS],
     bucket_since: Instant,
     probed: Instant,
+    measured: Option<Instant>,
     is_fresh: bool,
 }
 
@@ -38,6 +43,7 @@ impl DelayWatch {
             buckets: [None; BUCKETS],
             bucket_since: now,
             probed: now,
+            measured: None,
             is_fresh: false,
         }
     }
@@ -55,11 +61,24 @@ impl DelayWatch {
             self.bucket_since = now;
         }
         self.buckets[0] = Some(self.buckets[0].map_or(rtt, |shortest| shortest.min(rtt)));
+        self.measured = Some(now);
         self.is_fresh = true;
+    }
+
+    /// What queues on the way add to the shortest round trip, if one was measured lately.
+    pub fn queueing(&self, now: Instant, smoothed: Duration) -> Option<Duration> {
+        self.measured.filter(|at| now.saturating_duration_since(*at) < LATELY)?;
+        Some(smoothed.saturating_sub(self.base()?))
     }
 
     fn base(&self) -> Option<Duration> {
         self.buckets.iter().flatten().min().copied()
+    }
+
+    /// Whether next to nothing queues on the way.
+    pub fn is_way_clear(&self, now: Instant, smoothed: Duration) -> bool {
+        let allowed = self.base().map(|base| CLEAR.max(base / 8));
+        self.queueing(now, smoothed).zip(allowed).is_some_and(|(queue, allowed)| queue < allowed)
     }
 
     /// What to do, once for each measurement. `is_busy`: the window is well used.
@@ -100,6 +119,18 @@ mod tests {
         let mut off = DelayWatch::new(now, None);
         off.on_rtt(now, 40 * MS);
         assert_eq!(off.advice(now, 9000 * MS, true), Advice::Nothing);
+    }
+
+    #[test]
+    fn a_way_is_clear_while_round_trips_are_as_short_as_ever() {
+        let now = Instant::now();
+        let mut watch = DelayWatch::new(now, None);
+        assert!(!watch.is_way_clear(now, 40 * MS), "nothing is known");
+        watch.on_rtt(now, 40 * MS);
+        assert!(watch.is_way_clear(now, 50 * MS));
+        assert!(!watch.is_way_clear(now, 60 * MS));
+        assert_eq!(watch.queueing(now, 60 * MS), Some(20 * MS));
+        assert_eq!(watch.queueing(now + LATELY, 60 * MS), None);
     }
 
     #[test]

@@ -480,15 +480,23 @@ impl SendFlow {
         }
     }
 
-    /// A later transmission was acknowledged before this one; after `limit` of those it is lost.
-    pub fn on_nak(&mut self, sequence: u64, tsn: u64, limit: u8) -> NakOutcome {
+    /// A later transmission was acknowledged before this one; after `limit` of those it is lost, and
+    /// at once if it was sent before `overdue_since`.
+    pub fn on_nak(
+        &mut self,
+        sequence: u64,
+        tsn: u64,
+        limit: u8,
+        overdue_since: Option<Instant>,
+    ) -> NakOutcome {
         let Some(entry) = self.entry(sequence) else { return NakOutcome::Stale };
         let Delivery::InFlight(flight) = &mut entry.delivery else { return NakOutcome::Stale };
         if flight.tsn != tsn {
             return NakOutcome::Stale;
         }
         flight.naks += 1;
-        if flight.naks < limit {
+        let is_overdue = overdue_since.is_some_and(|since| flight.at < since);
+        if flight.naks < limit && !is_overdue {
             return NakOutcome::StillInFlight(flight.naks);
         }
         entry.is_overtaken = true;

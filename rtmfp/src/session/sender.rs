@@ -25,6 +25,8 @@ const FULL_PACKET: usize = 1100;
 /// the window from growing.
 const NAKS_FOR_LOSS: u8 = 3;
 const MAX_NAKS_FOR_LOSS: u8 = 96;
+/// Round trips are measured in ticks; what is overtaken by less than one is not lost.
+const SHORTEST_ROUND_TRIP: Duration = Duration::from_millis(40);
 /// RFC 7016 §3.5.2.1.
 pub(crate) const TIME_CRITICAL_MEMORY: Duration = Duration::from_millis(800);
 /// Flow IDs we start from; the number has no meaning.
@@ -56,6 +58,8 @@ pub(crate) struct Sender {
     next_tsn: u64,
     max_tsn_acked: u64,
     naks_for_loss: u8,
+    data_sent: u64,
+    data_lost: u64,
     /// What was sent before this number was sent before the window was last cut.
     recovered_at: u64,
     /// Data packets that may go out before the next acknowledgement.
@@ -79,6 +83,8 @@ impl Sender {
             next_tsn: 1,
             max_tsn_acked: 0,
             naks_for_loss: NAKS_FOR_LOSS,
+            data_sent: 0,
+            data_lost: 0,
             recovered_at: 0,
             allowance: MAX_BURST,
             alarm: None,
@@ -158,6 +164,10 @@ impl Sender {
         self.flows.values().map(SendFlow::buffered).sum()
     }
 
+    pub fn data_sent_and_lost(&self) -> (u64, u64) {
+        (self.data_sent, self.data_lost)
+    }
+
     /// Something is unanswered: the far end should acknowledge.
     pub fn awaits_acks(&self) -> bool {
         self.outstanding_bytes > 0
@@ -210,6 +220,7 @@ impl Sender {
             self.next_tsn += 1;
             self.outstanding.push_back(Outstanding { tsn, flow, sequence });
             self.outstanding_bytes += size;
+            self.data_sent += size as u64;
             self.last_served = flow;
             if place == Place::First {
                 flows_before.push(flow);
@@ -311,7 +322,7 @@ impl Sender {
         clock: &Clock,
         critical: TimeCritical,
     ) {
-        self.count_naks(&mut summary);
+        self.count_naks(&mut summary, self.overdue_since(now, clock));
         // One cut for what was in flight together.
         if summary.calls_for_cut() && self.max_tsn_acked < self.recovered_at {
             summary.is_recovering = true;
@@ -327,8 +338,16 @@ impl Sender {
         }
     }
 
+    /// What was sent before this and is overtaken now is lost: an acknowledgement had the time to
+    /// come (as RFC 8985 has it). On a path that changes the order it gets more.
+    fn overdue_since(&self, now: Instant, clock: &Clock) -> Option<Instant> {
+        let rtt = clock.rtt()?;
+        let late = rtt.max(SHORTEST_ROUND_TRIP) / 4 * u32::from(self.naks_for_loss / NAKS_FOR_LOSS);
+        now.checked_sub(rtt + late)
+    }
+
     /// RFC 7016 §3.6.2.5: what was sent before something acknowledged, and is not acknowledged.
-    fn count_naks(&mut self, summary: &mut AckSummary) {
+    fn count_naks(&mut self, summary: &mut AckSummary, overdue_since: Option<Instant>) {
         let mut overtaken = Vec::new();
         while let Some(front) = self.outstanding.front().copied() {
             if front.tsn >= self.max_tsn_acked {
@@ -336,7 +355,7 @@ impl Sender {
             }
             self.outstanding.pop_front();
             let Some(flow) = self.flows.get_mut(&front.flow) else { continue };
-            match flow.on_nak(front.sequence, front.tsn, self.naks_for_loss) {
+            match flow.on_nak(front.sequence, front.tsn, self.naks_for_loss, overdue_since) {
                 NakOutcome::Stale => {}
                 NakOutcome::StillInFlight(naks) => {
                     summary.any_naks |= naks > self.naks_for_loss - NAKS_FOR_LOSS;
@@ -346,6 +365,7 @@ impl Sender {
                     summary.any_naks = true;
                     summary.any_loss = true;
                     self.outstanding_bytes -= bytes;
+                    self.data_lost += bytes as u64;
                     self.ready.insert(front.flow);
                 }
             }
@@ -386,6 +406,7 @@ impl Sender {
             let flow = self.flows.get_mut(&entry.flow);
             if let Some(bytes) = flow.and_then(|flow| flow.on_timeout(entry.sequence, entry.tsn)) {
                 self.outstanding_bytes -= bytes;
+                self.data_lost += bytes as u64;
                 self.ready.insert(entry.flow);
                 was_loss = true;
             }

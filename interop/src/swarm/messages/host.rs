@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use netgroup::{Group, Parting};
+use netgroup::{Group, Parting, Uplink, Way};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rtmfp::crypto::{PeerId, sha256};
 
@@ -27,6 +27,8 @@ use crate::swarm::{
     world::World,
 };
 
+/// Looks over which the uplink's queue is averaged.
+const MEMORY: f64 = 4.0;
 /// A server that is gone is tried again after this.
 const SERVER_RETRY: Duration = Duration::from_secs(5);
 
@@ -95,6 +97,8 @@ pub(super) struct Host {
     agenda: Agenda<Event>,
     /// Links that have something to send, in turn.
     turns: VecDeque<usize>,
+    /// The mean time that fragments wait for the uplink, in seconds.
+    queue: f64,
     uplink_free: Instant,
     is_uplink_due: bool,
     pub mail: Vec<Mail>,
@@ -113,6 +117,7 @@ impl Host {
             seat: Seat::new(number),
             agenda: Agenda::default(),
             turns: VecDeque::new(),
+            queue: 0.0,
             uplink_free: world.start,
             is_uplink_due: false,
             mail: Vec::new(),
@@ -151,8 +156,15 @@ impl Host {
     /// Tells a group what is known of the ways to its neighbours.
     fn measure(&mut self, world: &World, group: usize) {
         for (with, link) in self.links.iter().filter(|(_, link)| link.entered >> group & 1 == 1) {
-            self.groups[group].set_way(&peer_id(world.seed, *with), Some(link.rtt), link.backlog);
+            let (rtt, backlog) = (Some(link.rtt), link.backlog(group));
+            let way = Way { rtt, backlog, window: None };
+            self.groups[group].set_way(&peer_id(world.seed, *with), way);
         }
+        let waiting: usize = self.links.values().map(Link::waiting).sum();
+        let queue = waiting as f64 / world.crowd.guests[self.number].uplink;
+        self.queue += (queue - self.queue) / MEMORY;
+        let uplink = Uplink::of(Duration::from_secs_f64(self.queue), 0.0);
+        self.groups[group].set_uplink(uplink);
     }
 
     fn handle(&mut self, world: &World, tally: &mut Tally, now: Instant, event: Event) {

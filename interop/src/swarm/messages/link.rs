@@ -61,8 +61,8 @@ pub(super) struct Link {
     pub rtt: Duration,
     pub control: VecDeque<Letter>,
     pub media: VecDeque<Letter>,
-    /// Bytes in `media`.
-    pub backlog: usize,
+    /// Bytes in `media`, of each group.
+    backlog: Vec<usize>,
     pub has_turn: bool,
     /// Our flows.
     flows: Vec<(usize, Channel)>,
@@ -89,7 +89,7 @@ impl Link {
             rtt: way * 2,
             control: VecDeque::new(),
             media: VecDeque::new(),
-            backlog: 0,
+            backlog: Vec::new(),
             has_turn: false,
             flows: Vec::new(),
             known: Vec::new(),
@@ -125,13 +125,36 @@ impl Link {
     /// Puts a letter last; those that must come in order get their place.
     pub fn push(&mut self, mut letter: Letter, is_media: bool) {
         if is_media {
-            self.backlog += letter.size();
+            *self.backlog_of(letter.group) += letter.size();
             self.media.push_back(letter);
         } else {
             letter.place = Some(self.next_place);
             self.next_place += 1;
             self.control.push_back(letter);
         }
+    }
+
+    /// Puts a fragment that was lost before all others.
+    pub fn push_again(&mut self, letter: Letter) {
+        *self.backlog_of(letter.group) += letter.size();
+        self.media.push_front(letter);
+    }
+
+    /// Bytes of fragments that wait, of a group.
+    pub fn backlog(&self, group: usize) -> usize {
+        self.backlog.get(group).copied().unwrap_or(0)
+    }
+
+    /// Bytes of fragments that wait, of all.
+    pub fn waiting(&self) -> usize {
+        self.backlog.iter().sum()
+    }
+
+    fn backlog_of(&mut self, group: usize) -> &mut usize {
+        if self.backlog.len() <= group {
+            self.backlog.resize(group + 1, 0);
+        }
+        &mut self.backlog[group]
     }
 
     /// The next letter that is worth sending and fits; what fits no packet goes alone, in several.
@@ -145,14 +168,14 @@ impl Link {
         }
         while let Some(letter) = self.media.pop_front() {
             if letter.deadline.is_some_and(|deadline| deadline < now) {
-                self.backlog -= letter.size();
+                *self.backlog_of(letter.group) -= letter.size();
                 continue;
             }
             if !fits(&letter) {
                 self.media.push_front(letter);
                 return None;
             }
-            self.backlog -= letter.size();
+            *self.backlog_of(letter.group) -= letter.size();
             return Some(letter);
         }
         None

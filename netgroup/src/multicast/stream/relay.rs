@@ -8,6 +8,7 @@ use rtmfp::crypto::PeerId;
 
 use super::Stream;
 use crate::{
+    Uplink,
     multicast::pushers::{RESIDUES, newest_of, residue, residues_of},
     wire::{Fragment, MediaControl},
 };
@@ -16,15 +17,12 @@ use crate::{
 const MAX_BACKLOG: Duration = Duration::from_millis(350);
 /// A few fragments may always wait.
 const LEAST_BACKLOG: f64 = 4000.0;
-/// A relay whose backlogs together are worth more than this answers no pulls.
-const BUSY: Duration = Duration::from_secs(1);
-const BUSY_BYTES: f64 = 65_536.0;
-/// Bytes that may wait for one neighbour if it pulls more.
-const MAX_ANSWERS: usize = 32_768;
+/// What may wait for one neighbour if it pulls more: what gets there in this time, and bytes.
+pub(super) const SOON: Duration = Duration::from_millis(300);
+const LEAST_ANSWERS: f64 = 6_000.0;
+const MAX_ANSWERS: f64 = 32_768.0;
 /// A neighbour must be behind for so long.
 const BEHIND: Duration = Duration::from_millis(400);
-/// Neighbours that must be behind at once for the uplink to be full, of those served.
-const UPLINK_SHARE: usize = 3;
 /// The source looks this often whether its takers pass on what they get.
 const FEEDING: Duration = Duration::from_millis(500);
 /// Who is here for less than this may well have nothing yet.
@@ -85,16 +83,14 @@ impl Stream {
         let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
         let Some(held) = self.store.get(id) else { return };
         let size = held.message.len();
-        let is_full = neighbour.backlog > MAX_ANSWERS;
+        let bearable = neighbour.soon.unwrap_or(MAX_ANSWERS).clamp(LEAST_ANSWERS, MAX_ANSWERS);
+        let is_full = neighbour.backlog as f64 > bearable;
         let is_busy = match self.is_publisher() {
             true => {
                 let taken = self.taken();
                 !self.budget.may_answer(now, size, self.places.count(), taken)
             }
-            false => {
-                let waiting: usize = self.neighbours.values().map(|other| other.backlog).sum();
-                waiting as f64 > self.budget.bytes_in(BUSY).max(BUSY_BYTES)
-            }
+            false => self.uplink == Uplink::Full,
         };
         if is_full || is_busy {
             self.stats.pulls_refused += 1;
@@ -137,15 +133,13 @@ impl Stream {
         let is_behind = |neighbour: &super::Neighbour| {
             neighbour.behind_since.is_some_and(|at| now.saturating_duration_since(at) >= BEHIND)
         };
-        let served = self.neighbours.values().filter(|neighbour| neighbour.taker.gets != 0).count();
-        let behind = self.neighbours.values().filter(|neighbour| is_behind(neighbour)).count();
         let taken = self.taken();
-        if behind == 0 {
+        if self.uplink == Uplink::Full {
+            self.places.shrink(now, taken);
+        }
+        if self.uplink == Uplink::Free && !self.neighbours.values().any(is_behind) {
             let lacks = self.neighbours.values().any(|neighbour| neighbour.taker.lacks() != 0);
             return self.places.grow(now, taken, lacks);
-        }
-        if behind * UPLINK_SHARE >= served {
-            self.places.shrink(now, taken);
         }
         let slow = self.neighbours.values_mut().filter(|neighbour| is_behind(neighbour));
         if let Some(slowest) = slow.max_by_key(|neighbour| neighbour.backlog) {

@@ -123,12 +123,26 @@ fn three_naks_make_a_loss_and_a_late_ack_undoes_it() {
     }
     send(&mut flow, now, 1);
     send(&mut flow, now, 2);
-    assert_eq!(flow.on_nak(1, 1, 3), NakOutcome::StillInFlight(1));
-    assert_eq!(flow.on_nak(1, 1, 3), NakOutcome::StillInFlight(2));
-    assert!(matches!(flow.on_nak(1, 1, 3), NakOutcome::Lost(_)));
+    assert_eq!(flow.on_nak(1, 1, 3, None), NakOutcome::StillInFlight(1));
+    assert_eq!(flow.on_nak(1, 1, 3, None), NakOutcome::StillInFlight(2));
+    assert!(matches!(flow.on_nak(1, 1, 3, None), NakOutcome::Lost(_)));
     assert_eq!(flow.next_sendable(now), Some(1));
     flow.on_ack(&ack(&[2, 64, 2]), arrival());
     assert_eq!(flow.next_sendable(now), None);
+}
+
+#[test]
+fn what_is_overtaken_and_overdue_is_lost_at_once() {
+    let now = Instant::now();
+    let mut flow = flow();
+    for _ in 0..2 {
+        flow.queue(Bytes::from_static(b"x"), None, 1177);
+    }
+    send(&mut flow, now, 1);
+    send(&mut flow, now, 2);
+    assert_eq!(flow.on_nak(1, 1, 3, Some(now)), NakOutcome::StillInFlight(1));
+    let later = now + Duration::from_millis(1);
+    assert!(matches!(flow.on_nak(1, 1, 3, Some(later)), NakOutcome::Lost(_)));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use netgroup::{Parting, PeerSession};
+use netgroup::{Parting, PeerSession, Way};
 use rand::RngExt;
 use rtmfp::crypto::sha256;
 
@@ -120,7 +120,7 @@ impl Host {
         };
         let (peer, rtt) = (peer_id(world.seed, with), link.rtt);
         self.groups[group].handle_peer_opened(now, peer, session);
-        self.groups[group].set_way(&peer, Some(rtt), 0);
+        self.groups[group].set_way(&peer, Way { rtt: Some(rtt), ..Way::default() });
     }
 
     /// A session is over, without our doing.

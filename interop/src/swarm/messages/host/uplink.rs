@@ -91,8 +91,7 @@ impl Host {
         let Some(link) = self.links.get_mut(&to).filter(|link| link.is_open) else { return };
         for letter in letters.into_iter().rev() {
             if letter.is_media() {
-                link.backlog += letter.size();
-                link.media.push_front(letter);
+                link.push_again(letter);
             } else {
                 link.control.push_front(letter);
             }
