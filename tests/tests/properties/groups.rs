@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bolero::check;
 use bytes::Bytes;
 use netgroup::{
-    Capabilities, Channel, Group, GroupSpec, Incoming, Parting, PeerSession,
+    Capabilities, Channel, Group, GroupSpec, Incoming, Parting, PeerSession, Uplink, Way,
     wire::{
         Announcement, Availability, Fragment, FragmentStart, Join, MediaControl, StreamKey,
         StreamParameters,
@@ -85,7 +85,13 @@ impl Run {
             7 if script.is_rare(128) => {
                 let backlog = script.u16().into();
                 let rtt = Some(Duration::from_millis(script.byte().into()));
-                self.group.set_way(&from, rtt, backlog);
+                let window = Some(script.u16().into());
+                self.group.set_uplink(match script.below(3) {
+                    0 => Uplink::Free,
+                    1 => Uplink::Busy,
+                    _ => Uplink::Full,
+                });
+                self.group.set_way(&from, Way { rtt, backlog, window });
             }
             7 => self.now += Duration::from_millis(script.u16().into()),
             _ => {
