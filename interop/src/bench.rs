@@ -7,6 +7,7 @@ mod bulk;
 mod crowd;
 mod echo;
 mod load;
+mod members;
 mod process;
 mod viewers;
 
@@ -29,6 +30,8 @@ pub enum Bench {
     Idle(load::IdleArguments),
     /// Hellos answered
     Hello(load::HelloArguments),
+    /// Members of a group on loopback, in a few processes
+    Members(members::Arguments),
     /// Players of a film over HTTP-FLV, from any server
     Viewers(viewers::Arguments),
     /// The process that is measured; prints its address and serves until its input ends
@@ -77,6 +80,7 @@ pub fn run(bench: &Bench) -> Result<(), AnyError> {
         Bench::Open(arguments) => print(&load::open(arguments)?),
         Bench::Idle(arguments) => print(&load::idle(arguments)?),
         Bench::Hello(arguments) => print(&load::hello(arguments)?),
+        Bench::Members(arguments) => members::run(arguments),
         Bench::Viewers(arguments) => print(&viewers::run(arguments)?),
         Bench::Serve(arguments) => bulk::serve(arguments),
         Bench::Send(arguments) => bulk::send(arguments),

@@ -5,15 +5,16 @@
 
 mod agenda;
 mod crowd;
-mod figures;
-mod film;
+pub(crate) mod figures;
+pub(crate) mod film;
 mod hosts;
 mod messages;
 mod packets;
-mod report;
-mod scenario;
+pub(crate) mod report;
+pub(crate) mod scenario;
 mod seat;
 mod svg;
+pub(crate) mod traffic;
 mod world;
 
 use std::{

@@ -3,16 +3,18 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::scenario::Outage;
 
 /// How long a message may take to be played in time.
-pub(super) const WINDOW: Duration = Duration::from_secs(8);
+pub(crate) const WINDOW: Duration = Duration::from_secs(8);
 /// A newcomer owes nothing of what was published before this.
-pub(super) const GRACE: Duration = Duration::from_secs(2);
+pub(crate) const GRACE: Duration = Duration::from_secs(2);
 
 /// Times in bins of a hundredth of a second, the last of which holds all above.
-#[derive(Debug, Clone)]
-pub(super) struct Histogram {
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Histogram {
     bins: Vec<u64>,
     count: u64,
 }
@@ -51,8 +53,8 @@ impl Histogram {
 }
 
 /// What was published within one second, and what became of it.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Second {
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Second {
     pub delay: Histogram,
     /// Messages owed to viewers, and those that came in time.
     pub owed: u64,
@@ -60,8 +62,8 @@ pub(super) struct Second {
 }
 
 /// Of all hosts of one worker.
-#[derive(Debug, Default)]
-pub(super) struct Tally {
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Tally {
     pub delay: Histogram,
     pub start: Histogram,
     /// By second of publication.
@@ -123,7 +125,7 @@ impl Tally {
 
 /// One viewer of one film.
 #[derive(Debug)]
-pub(super) struct Viewing {
+pub(crate) struct Viewing {
     joined: Duration,
     /// Of what is published from here on, nothing can arrive before the viewer or the run ends.
     until: Duration,

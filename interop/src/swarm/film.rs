@@ -19,21 +19,21 @@ const HEAD: usize = 10;
 
 /// One message of a film.
 #[derive(Debug, Clone)]
-pub(super) struct Message {
+pub(crate) struct Message {
     pub kind: u8,
     pub payload: Bytes,
 }
 
 /// What is published when.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Film {
+pub(crate) struct Film {
     gop: u64,
     picture: usize,
 }
 
 /// When a message is published, and what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Slot {
+pub(crate) struct Slot {
     pub at: Duration,
     is_picture: bool,
     /// Among pictures, or among sounds.
@@ -105,7 +105,7 @@ fn sound_time(index: u64) -> Duration {
 
 /// When a message that was received was published, and whether it is a key frame; nothing of what
 /// is not of a film, for liars forge messages.
-pub(super) fn published(payload: &[u8]) -> Option<(Duration, bool)> {
+pub(crate) fn published(payload: &[u8]) -> Option<(Duration, bool)> {
     if !matches!(payload, [0x17 | 0x27 | 0xaf, 1, ..]) {
         return None;
     }

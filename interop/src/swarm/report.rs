@@ -22,7 +22,7 @@ pub struct Quantiles {
 }
 
 impl Quantiles {
-    fn of(histogram: &Histogram) -> Self {
+    pub(crate) fn of(histogram: &Histogram) -> Self {
         let at = |part| histogram.quantile(part);
         Self { p50: at(0.5), p95: at(0.95), p99: at(0.99) }
     }

@@ -12,7 +12,7 @@ use std::{
 
 use rtmfp::crypto::PeerId;
 
-use super::{Action, Channel, Group, Parting};
+use super::{Action, Channel, Group, Parting, neighbour::Neighbour};
 use crate::{
     heard::{Heard, LOWEST_LATENCY, NEAREST_A_SIDE},
     wire::control,
@@ -28,6 +28,9 @@ const NEWS: Duration = Duration::from_millis(500);
 const ASK_INTERVAL: Duration = Duration::from_secs(90);
 /// Neighbours asked in one go.
 const MAX_ASKED: usize = 2;
+/// A few neighbours too many are borne when nobody has come for this long: a group is to rest.
+const BEARABLE: usize = 4;
+const OLD: Duration = Duration::from_secs(60);
 /// Who has not answered by then will not.
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);
 /// Who has not answered by then is not counted on.
@@ -240,7 +243,8 @@ impl Group {
     fn ask_leave(&mut self, now: Instant) {
         let (_, most) = self.wanted();
         let surplus = self.neighbours.len().saturating_sub(most);
-        if surplus == 0 {
+        let is_old = |other: &Neighbour| now.saturating_duration_since(other.since) > OLD;
+        if surplus == 0 || (surplus <= BEARABLE && self.neighbours.values().all(is_old)) {
             return;
         }
         let dear = self.dear();

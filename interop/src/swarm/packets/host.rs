@@ -1,14 +1,11 @@
 //! One host: a node in its groups, over an endpoint. It runs by itself until the end of a step.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use netgroup::{GroupEvent, GroupHandle, Node, NodeEvent, wire::signature};
+use netgroup::{GroupEvent, GroupHandle, Node, NodeEvent};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rtmfp::{
-    Config, Endpoint, Event, FlowEvent, Liveness, Path, SessionId,
+    Config, Endpoint, Event, Liveness, Path,
     crypto::{Identity, sha256},
 };
 
@@ -18,16 +15,12 @@ use super::{
 };
 use crate::swarm::{
     agenda::Agenda, crowd::Role, figures::Tally, film::Slot, hosts::Present, seat::Seat,
-    world::World,
+    traffic::Traffic, world::World,
 };
 
 /// As flvcast's.
 const LIVENESS: Liveness =
     Liveness { keepalive: Duration::from_secs(5), give_up: Duration::from_secs(8) };
-/// Bytes of a chunk besides its message, as the other fidelity counts them.
-const CHUNK: u64 = 9;
-/// What the startup of a session costs each side, as the other fidelity counts it.
-const HANDSHAKE: u64 = 700;
 
 /// What happens to a host.
 #[derive(Debug)]
@@ -66,8 +59,7 @@ struct Stack {
     endpoint: Endpoint,
     node: Node,
     groups: Vec<GroupHandle>,
-    /// Flows of others that carry fragments.
-    media: BTreeSet<(SessionId, u64)>,
+    traffic: Traffic,
     /// Of the endpoint's, that were counted.
     bytes_sent: u64,
 }
@@ -228,7 +220,7 @@ impl Stack {
             endpoint: Endpoint::new(config, identity, now, rng.random()),
             node: Node::new(now, own, url, vec![server], rng.random()),
             groups: Vec::new(),
-            media: BTreeSet::new(),
+            traffic: Traffic::default(),
             bytes_sent: 0,
         }
     }
@@ -247,7 +239,7 @@ impl Stack {
             self.node.handle_timeout(now, &mut self.endpoint);
         }
         while let Some(event) = self.endpoint.poll_event() {
-            self.count(&event, tally);
+            self.traffic.count(&event, tally);
             if matches!(event, Event::SessionOpened { is_responder: false, .. }) {
                 tell(Told::Session, tally);
             }
@@ -263,31 +255,6 @@ impl Stack {
                 }
                 _ => {}
             }
-        }
-    }
-
-    /// Counts what an event is in bytes.
-    fn count(&mut self, event: &Event, tally: &mut Tally) {
-        match event {
-            Event::Flow { session, event: FlowEvent::Opened { flow, metadata, .. } }
-                if metadata == signature::MEDIA =>
-            {
-                self.media.insert((*session, *flow));
-            }
-            Event::Flow { session, event: FlowEvent::Message { flow, data } } => {
-                let bytes = data.len() as u64 + CHUNK;
-                if self.media.contains(&(*session, *flow)) {
-                    tally.media_bytes += bytes;
-                    tally.fragments += 1;
-                } else {
-                    tally.control_bytes += bytes;
-                }
-            }
-            Event::SessionOpened { .. } => tally.control_bytes += HANDSHAKE,
-            Event::SessionClosed { session, .. } => {
-                self.media.retain(|(of, _)| of != session);
-            }
-            _ => {}
         }
     }
 

@@ -10,10 +10,10 @@ use rand::RngExt;
 use rtmfp::crypto::sha256;
 
 use super::{Addressee, Event, Host, Life, Mail};
-use crate::swarm::{crowd::peer_id, figures::Tally, messages::link::Link, world::World};
+use crate::swarm::{
+    crowd::peer_id, figures::Tally, messages::link::Link, traffic::HANDSHAKE, world::World,
+};
 
-/// What the startup of a session costs each side.
-const HANDSHAKE: u64 = 700;
 /// A lost packet of a startup is sent again after this.
 const STARTUP_RETRY: Duration = Duration::from_millis(1500);
 const STARTUP_PACKETS: i32 = 5;
