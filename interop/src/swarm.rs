@@ -8,6 +8,7 @@ mod crowd;
 pub(crate) mod figures;
 pub(crate) mod film;
 mod hosts;
+pub(crate) mod lies;
 mod messages;
 mod packets;
 pub(crate) mod report;

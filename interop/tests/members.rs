@@ -42,3 +42,24 @@ fn three_groups_share_one_session_for_each_pair() {
     assert!(figures["continuity"].as_f64().unwrap() >= 0.999, "{figures}");
     assert_eq!(figures["most_sessions"], 9, "{figures}");
 }
+
+#[test]
+fn members_that_lie_stop_nobody_and_are_dropped() {
+    let figures = members(&[
+        "--members",
+        "22",
+        "--processes",
+        "2",
+        "--over",
+        "4",
+        "--seconds",
+        "26",
+        "--liars",
+        "9",
+    ]);
+    assert!(figures["continuity"].as_f64().unwrap() >= 0.995, "{figures}");
+    assert!(figures["longest_gap_ms"].as_f64().unwrap() <= 3000.0, "{figures}");
+    assert!(figures["liars_dropped"].as_u64().unwrap() >= 5, "{figures}");
+    assert_eq!(figures["honest_dropped"], 0, "{figures}");
+    assert!(figures["peak_bytes"].as_u64().unwrap() < 200 << 20, "{figures}");
+}

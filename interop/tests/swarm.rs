@@ -153,6 +153,15 @@ fn the_whole_stack_holds_what_messages_promise() {
 }
 
 #[test]
+fn liars_of_the_whole_stack_are_dropped_too() {
+    let scenario = Scenario { fidelity: Fidelity::Packets, liars: 0.1, ..small("liars") };
+    let figures = run(&Scenario { peers: 60, seconds: 60.0, ..scenario }, 1);
+    assert!(figures.continuity >= 0.995 && figures.meshes == 1, "{}", story(&figures));
+    let (liars, honest) = figures.dropped;
+    assert!(liars > 50 * honest && liars > 20, "{liars} liars and {honest} others dropped");
+}
+
+#[test]
 fn a_server_of_the_whole_stack_may_go_and_come_back() {
     let outage = Some(Outage { at: 40.0, lasts: 20.0 });
     let scenario = Scenario { server_gone: outage, peers: 40, ..small("steady") };
@@ -167,7 +176,7 @@ fn a_scenario_that_makes_no_sense_is_named() {
     std::fs::write(&file, "peers = 10\nfree_rider = 0.5\n").unwrap();
     let error = Scenario::load(&file).unwrap_err();
     assert!(error.contains("wrong.toml") && error.contains("free_rider"), "{error}");
-    let liars = Scenario { liars: 0.1, fidelity: Fidelity::Packets, ..Scenario::default() };
-    assert!(liars.check().unwrap_err().contains("packets"));
+    let riders = Scenario { free_riders: 0.1, fidelity: Fidelity::Packets, ..Scenario::default() };
+    assert!(riders.check().unwrap_err().contains("free_riders"));
     assert!(Scenario { liars: 2.0, ..Scenario::default() }.check().unwrap_err().contains("liars"));
 }

@@ -42,6 +42,9 @@ pub struct Arguments {
     /// Kilobits a second of each film; 0 for none
     #[arg(long, default_value_t = 500.0)]
     kbits: f64,
+    /// Members that lie, each in its own way; they do not count as viewers
+    #[arg(long, default_value_t = 0)]
+    liars: usize,
     /// A server that runs already, in place of one of our own
     #[arg(long, value_name = "URL")]
     server: Option<ServerUrl>,
@@ -60,6 +63,7 @@ struct Part {
     /// In the last part of the run: sessions opened or lost by any member.
     moves: u64,
     most_sessions: usize,
+    peak_bytes: u64,
 }
 
 /// What came of it.
@@ -83,6 +87,11 @@ pub struct Figures {
     moves_at_rest: u64,
     /// Sessions with others that any member has at the end; a pair shares one for all its groups.
     most_sessions: usize,
+    /// Times that a member dropped a liar, and somebody else for lying.
+    liars_dropped: u64,
+    honest_dropped: u64,
+    /// The most memory that a process of them took.
+    peak_bytes: u64,
     /// Of one core, by all processes, for each member.
     core_percent_a_member: f64,
 }
@@ -131,6 +140,7 @@ fn child(arguments: &Arguments, url: &str, part: usize, began: u128) -> Result<C
         ("--seconds", arguments.seconds.to_string()),
         ("--channels", arguments.channels.to_string()),
         ("--kbits", arguments.kbits.to_string()),
+        ("--liars", arguments.liars.to_string()),
         ("--server", url.to_owned()),
         ("--part", part.to_string()),
         ("--began", began.to_string()),
@@ -163,8 +173,8 @@ fn run_part(arguments: &Arguments, part: usize) -> Result<Part, AnyError> {
         members.push(Member::start(&place, number)?);
     }
     place.sleep_until(place.ends());
-    let cpu_seconds = Usage::own()?.cpu_seconds;
-    let mut sum = Part { cpu_seconds, ..Part::default() };
+    let Usage { cpu_seconds, peak_bytes, .. } = Usage::own()?;
+    let mut sum = Part { cpu_seconds, peak_bytes, ..Part::default() };
     for member in members {
         sum.add(&member.stop()?);
     }
@@ -176,6 +186,7 @@ impl Part {
         self.tally.absorb(&other.tally);
         self.cpu_seconds += other.cpu_seconds;
         self.moves += other.moves;
+        self.peak_bytes = self.peak_bytes.max(other.peak_bytes);
         self.most_sessions = self.most_sessions.max(other.most_sessions);
     }
 }
@@ -202,6 +213,9 @@ impl Figures {
             source_ratio: share(tally.source_sent, tally.source_published),
             moves_at_rest: part.moves,
             most_sessions: part.most_sessions,
+            liars_dropped: tally.liars_dropped,
+            honest_dropped: tally.honest_dropped,
+            peak_bytes: part.peak_bytes,
             core_percent_a_member: part.cpu_seconds / member_seconds * 100.0,
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rtmfp::crypto::PeerId;
 
-use super::{messages::FORGERY, scenario::Scenario};
+use super::{lies, scenario::Scenario};
 
 /// What a host does besides watching.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,7 +147,7 @@ impl Guest {
         let role = match rng.random::<f64>() {
             dice if dice < scenario.liars => Role::Liar(rng.random_range(0..usize::MAX)),
             dice if dice < scenario.liars + scenario.free_riders => Role::FreeRider,
-            dice if dice > 1.0 - scenario.forgers => Role::Liar(FORGERY),
+            dice if dice > 1.0 - scenario.forgers => Role::Liar(lies::FORGERY),
             _ => Role::Viewer,
         };
         Self {

@@ -181,7 +181,7 @@ impl Viewing {
     fn note_gap(&self, tally: &mut Tally, now: Duration) {
         let since = self.last.unwrap_or(self.joined);
         let excused = self.cut_off.map_or(Duration::ZERO, |outage| outage.overlap(since, now));
-        tally.longest_gap = tally.longest_gap.max((now - since).saturating_sub(excused));
+        tally.longest_gap = tally.longest_gap.max(now.saturating_sub(since + excused));
     }
 
     /// How many messages were to be had, by a count of those before a time.

@@ -2,7 +2,6 @@
 //! so that ten thousand hosts fit into one process.
 
 mod host;
-mod lies;
 mod link;
 mod server;
 
@@ -14,7 +13,6 @@ use super::{
     world::World,
 };
 use host::{Addressee, Event, Host, Life, Mail};
-pub(super) use lies::FORGERY;
 use server::Server;
 
 /// All hosts, and the server.

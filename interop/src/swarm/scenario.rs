@@ -214,11 +214,8 @@ impl Scenario {
             Fidelity::Packets => MAX_ENDPOINTS,
         };
         within("peers", self.peers as f64, 1.0, most_peers as f64)?;
-        if self.fidelity == Fidelity::Packets && self.free_riders + self.liars + self.forgers > 0.0
-        {
-            return Err("fidelity = \"packets\": all are honest there; free riders, liars and \
-                        forgers are of \"messages\""
-                .into());
+        if self.fidelity == Fidelity::Packets && self.free_riders > 0.0 {
+            return Err("free_riders: of fidelity = \"messages\" only, please".into());
         }
         within("seconds", self.seconds, 1.0, MAX_SECONDS)?;
         within("channels", self.channels as f64, 1.0, MAX_CHANNELS as f64)?;

@@ -11,7 +11,10 @@ use super::{GroupHandle, Node};
 use crate::{Action, Channel, Outgoing, wire::signature};
 
 impl Node {
-    pub(super) fn act(
+    /// Does what a group wants. Its own wishes come by themselves; this is for what no honest group
+    /// wishes, in tests of what others make of it.
+    #[doc(hidden)]
+    pub fn act(
         &mut self,
         now: Instant,
         endpoint: &mut Endpoint,

@@ -12,10 +12,10 @@ use netgroup::{
     Capabilities, GroupEvent, GroupHandle, GroupSpec, Node, NodeEvent, StreamEvent,
     wire::{StreamKey, StreamParameters},
 };
-use rand::RngExt;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rtmfp::{
     Config, Endpoint, Event, Liveness, ServerUrl,
-    crypto::Identity,
+    crypto::{Identity, PeerId, sha256},
     net::{App, Remote, bind_any},
 };
 
@@ -23,7 +23,7 @@ use super::{AnyError, Arguments, Part};
 use crate::swarm::{
     figures::Viewing,
     film::{Film, Slot, published},
-    scenario,
+    lies, scenario,
     traffic::Traffic,
 };
 
@@ -46,6 +46,9 @@ pub(super) struct Place {
     members: usize,
     over: Duration,
     length: Duration,
+    /// Those with the highest numbers.
+    liars: Vec<PeerId>,
+    seed: u64,
 }
 
 impl Place {
@@ -53,6 +56,7 @@ impl Place {
         let spec =
             |channel| GroupSpec::new(&format!("members-{channel}"), Capabilities::CHANNEL, 1);
         let film = scenario::Film { kbits: arguments.kbits, ..Default::default() };
+        let seed = arguments.began.unwrap_or_default();
         let over = Duration::from_secs_f64(arguments.over);
         // The same instant in every process.
         let now = (Instant::now(), SystemTime::now());
@@ -67,6 +71,10 @@ impl Place {
             specs: (0..arguments.channels).map(spec).collect::<Result<_, _>>()?,
             film: (arguments.kbits > 0.0).then(|| Film::new(film)),
             members: arguments.members,
+            liars: (0..arguments.liars)
+                .map(|liar| identity(seed, arguments.members - liar).peer_id())
+                .collect(),
+            seed,
             over,
             length: over + Duration::from_secs_f64(arguments.seconds),
         })
@@ -95,6 +103,12 @@ impl Place {
     }
 }
 
+/// The key pair of a member, the same in every process.
+fn identity(seed: u64, number: usize) -> Identity {
+    let seed = sha256(&[&seed.to_be_bytes(), &(number as u64).to_be_bytes()]);
+    Identity::peer(&mut StdRng::from_seed(seed))
+}
+
 /// A member that runs.
 #[derive(Debug)]
 pub(super) struct Member {
@@ -105,7 +119,7 @@ pub(super) struct Member {
 impl Member {
     pub fn start(place: &Place, number: usize) -> Result<Self, AnyError> {
         let (now, mut rng) = (Instant::now(), rand::rng());
-        let identity = Identity::peer(&mut rng);
+        let identity = identity(place.seed, number);
         let own = identity.peer_id();
         let config = Config { liveness: LIVENESS, ..Config::default() };
         let endpoint = Endpoint::new(config, identity, now, rng.random());
@@ -138,6 +152,9 @@ struct Viewer {
     /// What the caster casts, and what comes next.
     publications: Vec<StreamKey>,
     next: Option<Slot>,
+    /// When it lies again, if it does.
+    lies_at: Option<Instant>,
+    rng: StdRng,
     viewings: Vec<Viewing>,
     traffic: Traffic,
     part: Part,
@@ -152,10 +169,16 @@ impl Viewer {
             groups: Vec::new(),
             publications: Vec::new(),
             next: None,
+            lies_at: None,
+            rng: rand::make_rng(),
             viewings: Vec::new(),
             traffic: Traffic::default(),
             part: Part::default(),
         }
+    }
+
+    fn lies(&self) -> bool {
+        self.number > self.place.members - self.place.liars.len()
     }
 
     fn casts(&self) -> bool {
@@ -175,7 +198,25 @@ impl Viewer {
             self.groups.push(handle);
         }
         self.next = self.place.film.filter(|_| self.casts()).map(|film| film.first());
+        self.lies_at = self.lies().then_some(now + lies::PERIOD);
         self.node.start(now, endpoint);
+    }
+
+    fn watches(&self) -> bool {
+        self.number > 0 && !self.lies()
+    }
+
+    fn lie(&mut self, now: Instant, endpoint: &mut Endpoint) {
+        if self.lies_at.is_none_or(|at| at > now) {
+            return;
+        }
+        self.lies_at = Some(now + lies::PERIOD);
+        for handle in self.groups.clone() {
+            let Some(group) = self.node.group(handle) else { continue };
+            for action in lies::tell(self.number, group, &mut self.rng) {
+                self.node.act(now, endpoint, handle, action);
+            }
+        }
     }
 
     fn publish_due(&mut self, now: Instant, endpoint: &mut Endpoint) {
@@ -194,9 +235,10 @@ impl Viewer {
 
     fn drain(&mut self, now: Instant) {
         let time = self.place.elapsed(now);
+        let is_over = time > self.place.ends();
         while let Some(event) = self.node.poll_event() {
             match event {
-                NodeEvent::Connected if self.viewings.is_empty() && self.number > 0 => {
+                NodeEvent::Connected if self.watches() && self.viewings.is_empty() => {
                     let viewing = || Viewing::new(time, self.place.ends(), None);
                     self.viewings = self.groups.iter().map(|_| viewing()).collect();
                 }
@@ -204,11 +246,23 @@ impl Viewer {
                     group,
                     event: GroupEvent::Stream { event: StreamEvent::Message(message), .. },
                 } => {
+                    // Others are leaving, one after the other.
+                    if is_over {
+                        continue;
+                    }
                     let index = self.groups.iter().position(|known| *known == group);
                     if let Some((at, is_key)) = published(&message.payload)
                         && let Some(viewing) = index.and_then(|index| self.viewings.get_mut(index))
                     {
                         viewing.on_message(&mut self.part.tally, time, at, is_key);
+                    }
+                }
+                NodeEvent::Group { event: GroupEvent::NeighborBanned { peer, .. }, .. }
+                    if !self.lies() =>
+                {
+                    match self.place.liars.contains(&peer) {
+                        true => self.part.tally.liars_dropped += 1,
+                        false => self.part.tally.honest_dropped += 1,
                     }
                 }
                 _ => {}
@@ -241,24 +295,25 @@ impl App for Viewer {
 
     fn poll_timeout(&self) -> Option<Instant> {
         let next = self.next.map(|slot| self.place.began + slot.at);
-        next.into_iter().chain([self.node.poll_timeout()]).min()
+        next.into_iter().chain(self.lies_at).chain([self.node.poll_timeout()]).min()
     }
 
     fn on_timeout(&mut self, now: Instant, endpoint: &mut Endpoint) {
         if self.node.poll_timeout() <= now {
             self.node.handle_timeout(now, endpoint);
         }
+        self.lie(now, endpoint);
         self.publish_due(now, endpoint);
         self.drain(now);
     }
 
-    fn on_stop(&mut self, now: Instant, endpoint: &mut Endpoint) {
+    fn on_stop(&mut self, _now: Instant, endpoint: &mut Endpoint) {
         self.part.most_sessions = self.node.session_count();
         if self.number == 0 {
             self.part.tally.source_sent = endpoint.stats().bytes_sent;
         }
         let Some(film) = self.place.film else { return };
-        let ends = self.place.elapsed(now);
+        let ends = self.place.ends();
         for (viewing, group) in self.viewings.iter().zip(self.node.groups()) {
             let owed = viewing.owed_messages(|time| film.count_before(time));
             viewing.end(&mut self.part.tally, ends, owed);

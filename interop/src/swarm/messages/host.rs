@@ -14,15 +14,13 @@ use netgroup::{Group, Parting, Uplink, Way};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rtmfp::crypto::{PeerId, sha256};
 
-use super::{
-    lies,
-    link::{Letter, Link},
-};
+use super::link::{Letter, Link};
 use crate::swarm::{
     agenda::Agenda,
     crowd::{Role, peer_id},
     figures::Tally,
     film::Slot,
+    lies,
     seat::Seat,
     world::World,
 };

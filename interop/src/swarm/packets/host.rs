@@ -14,7 +14,7 @@ use super::{
     way::{From, address},
 };
 use crate::swarm::{
-    agenda::Agenda, crowd::Role, figures::Tally, film::Slot, hosts::Present, seat::Seat,
+    agenda::Agenda, crowd::Role, figures::Tally, film::Slot, hosts::Present, lies, seat::Seat,
     traffic::Traffic, world::World,
 };
 
@@ -29,6 +29,8 @@ enum Happening {
     Arrival(Datagram),
     /// The next message of the film.
     Publish(Slot),
+    /// A liar's turn.
+    Lie(usize),
     Leave {
         politely: bool,
     },
@@ -163,6 +165,7 @@ impl Host {
                     stack.endpoint.handle_datagram(now, path, datagram.mark, &mut datagram.bytes);
                 }
             }
+            Happening::Lie(kind) => self.lie(now, kind),
             Happening::Publish(slot) => {
                 let Life::Here(stack) = &mut self.life else { return };
                 let groups = stack.node.groups_mut();
@@ -186,9 +189,22 @@ impl Host {
         }
         stack.node.start(now, &mut stack.endpoint);
         self.life = Life::Here(Box::new(stack));
-        if world.crowd.guests[self.number].role == Role::Caster {
-            self.agenda.plan(now, Happening::Publish(world.film.first()));
+        match world.crowd.guests[self.number].role {
+            Role::Caster => self.agenda.plan(now, Happening::Publish(world.film.first())),
+            Role::Liar(kind) => self.agenda.plan(now + lies::PERIOD, Happening::Lie(kind)),
+            Role::Viewer | Role::FreeRider => {}
         }
+    }
+
+    fn lie(&mut self, now: Instant, kind: usize) {
+        let Life::Here(stack) = &mut self.life else { return };
+        for handle in stack.groups.clone() {
+            let Some(group) = stack.node.group(handle) else { continue };
+            for action in lies::tell(kind, group, &mut self.rng) {
+                stack.node.act(now, &mut stack.endpoint, handle, action);
+            }
+        }
+        self.agenda.plan(now + lies::PERIOD, Happening::Lie(kind));
     }
 
     fn leave(&mut self, world: &World, tally: &mut Tally, now: Instant, politely: bool) {

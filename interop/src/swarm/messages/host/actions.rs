@@ -8,10 +8,8 @@ use super::{Host, Life};
 use crate::swarm::{
     crowd::{Role, host_of, peer_id},
     figures::Tally,
-    messages::{
-        lies,
-        link::{Letter, Note},
-    },
+    lies,
+    messages::link::{Letter, Note},
     world::World,
 };
 

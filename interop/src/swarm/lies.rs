@@ -6,8 +6,8 @@ use bytes::Bytes;
 use netgroup::{
     Action, Channel, Group, Outgoing,
     wire::{
-        Announcement, Availability, Fragment, FragmentStart, MAX_FRAGMENT, MediaControl, Member,
-        Report, StreamKey, StreamParameters,
+        Announcement, Availability, Fragment, FragmentStart, GroupId, Join, MAX_FRAGMENT,
+        MediaControl, Member, Report, StreamKey, StreamParameters,
     },
 };
 use rand::{RngExt, rngs::StdRng};
@@ -16,10 +16,10 @@ use rtmfp::{
     wire::{Address, Origin},
 };
 
-use crate::swarm::seat::STREAM;
+use super::seat::STREAM;
 
 /// How often a liar lies, to all its neighbours.
-pub(super) const PERIOD: Duration = Duration::from_millis(500);
+pub(crate) const PERIOD: Duration = Duration::from_millis(500);
 /// Members that a report invents.
 const INVENTED: usize = 256;
 
@@ -45,12 +45,14 @@ enum Lie {
     ManyStreams,
     /// The stream is to be handled otherwise.
     OtherParameters,
+    /// "I belong to this group", without knowing it.
+    WrongProof,
 }
 
 /// The number of forgery, which no member can see through.
-pub(in crate::swarm) const FORGERY: usize = usize::MAX;
+pub(super) const FORGERY: usize = usize::MAX;
 /// Those that members must see through.
-const LIES: [Lie; 8] = [
+const LIES: [Lie; 9] = [
     Lie::FarFragment,
     Lie::LowFragment,
     Lie::FarMap,
@@ -59,6 +61,7 @@ const LIES: [Lie; 8] = [
     Lie::InventedMembers,
     Lie::ManyStreams,
     Lie::OtherParameters,
+    Lie::WrongProof,
 ];
 
 fn lie(kind: usize) -> Lie {
@@ -66,15 +69,23 @@ fn lie(kind: usize) -> Lie {
 }
 
 /// What a liar of this kind says now.
-pub(super) fn tell(kind: usize, group: &Group, rng: &mut StdRng) -> Vec<Action> {
+pub(crate) fn tell(kind: usize, group: &Group, rng: &mut StdRng) -> Vec<Action> {
     let lie = lie(kind);
     let Some(key) = group.streams().next() else { return Vec::new() };
     let newest = group.stream_stats(&key).map_or(0, |stats| stats.newest);
-    group.members().flat_map(|peer| lie.to(peer, key, newest, rng)).collect()
+    let id = group.spec().group_id();
+    group.members().flat_map(|peer| lie.to(peer, id, key, newest, rng)).collect()
 }
 
 impl Lie {
-    fn to(self, peer: PeerId, key: StreamKey, newest: u64, rng: &mut StdRng) -> Vec<Action> {
+    fn to(
+        self,
+        peer: PeerId,
+        group: GroupId,
+        key: StreamKey,
+        newest: u64,
+        rng: &mut StdRng,
+    ) -> Vec<Action> {
         let far = (newest + 30_000).min(MAX_FRAGMENT);
         let control =
             |message: MediaControl| send(peer, Channel::MediaControl(key), message.encode());
@@ -99,6 +110,10 @@ impl Lie {
             Self::InventedMembers => vec![send(peer, Channel::Control, invented(rng).encode())],
             Self::ManyStreams => (0..4).map(|_| announce(peer, StreamKey(rng.random()))).collect(),
             Self::OtherParameters => Vec::new(),
+            Self::WrongProof => {
+                let join = Join { group, proof: rng.random(), to: peer };
+                vec![send(peer, Channel::Control, join.encode())]
+            }
         }
     }
 }
