@@ -69,6 +69,16 @@ fn a_crowd_and_a_full_uplink_are_borne() {
 }
 
 #[test]
+fn a_caster_with_little_uplink_feeds_few_and_they_the_others() {
+    for (fidelity, continuity) in [(Fidelity::Messages, 0.999), (Fidelity::Packets, 0.99)] {
+        let figures = run(&Scenario { fidelity, ..small("small-uplink") }, 1);
+        let story = format!("{fidelity:?}: {}", story(&figures));
+        assert!(figures.continuity >= continuity && figures.meshes == 1, "{story}");
+        assert!(figures.delay_ms.p50 <= 700.0 && figures.source_ratio <= 3.0, "{story}");
+    }
+}
+
+#[test]
 fn those_who_stay_do_not_miss_those_who_leave() {
     check("half-leaves", &HOLDS);
     check("churn", &HOLDS);

@@ -60,13 +60,29 @@ impl Taker {
     }
 }
 
+/// Whose places they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// All residues are to leave it equally often.
+    Source,
+    Relay,
+}
+
+impl Owner {
+    /// As few places as it may have, and as many.
+    fn bounds(self) -> (u32, u32) {
+        match self {
+            Self::Source => (RESIDUES as u32, SOURCE_TAKERS * RESIDUES as u32),
+            Self::Relay => (FEWEST_PLACES, MOST_PLACES),
+        }
+    }
+}
+
 /// The places.
 #[derive(Debug)]
 pub(super) struct Places {
+    owner: Owner,
     count: u32,
-    /// Takers that one residue has at most.
-    a_residue: u32,
-    grows: bool,
     next_growth: Option<Instant>,
     next_shrink: Option<Instant>,
     was_full: bool,
@@ -74,25 +90,22 @@ pub(super) struct Places {
 
 impl Places {
     pub fn of_source() -> Self {
-        let count = SOURCE_TAKERS * RESIDUES as u32;
-        Self {
-            count,
-            a_residue: SOURCE_TAKERS,
-            grows: false,
-            next_growth: None,
-            next_shrink: None,
-            was_full: false,
-        }
+        Self::new(Owner::Source, SOURCE_TAKERS * RESIDUES as u32)
     }
 
     pub fn of_relay() -> Self {
-        Self {
-            count: FIRST_PLACES,
-            a_residue: u32::MAX,
-            grows: true,
-            next_growth: None,
-            next_shrink: None,
-            was_full: false,
+        Self::new(Owner::Relay, FIRST_PLACES)
+    }
+
+    fn new(owner: Owner, count: u32) -> Self {
+        Self { owner, count, next_growth: None, next_shrink: None, was_full: false }
+    }
+
+    /// Takers that one residue has at most.
+    fn a_residue(&self) -> u32 {
+        match self.owner {
+            Owner::Source => self.count.div_ceil(RESIDUES as u32),
+            Owner::Relay => u32::MAX,
         }
     }
 
@@ -122,7 +135,7 @@ impl Places {
         }
         for taker in takers.into_iter().filter(|taker| taker.may_get_more(now)) {
             for residue in residues_of(taker.lacks()) {
-                if taken < self.count && of_residue[residue] < self.a_residue {
+                if taken < self.count && of_residue[residue] < self.a_residue() {
                     taker.take(now, residue);
                     taken += 1;
                     of_residue[residue] += 1;
@@ -157,7 +170,8 @@ impl Places {
 
     /// More places while the uplink bears them and somebody wants them.
     pub fn grow(&mut self, now: Instant, taken: u32, is_wanted: bool) {
-        if !self.grows || !is_wanted || taken < self.count || self.count >= MOST_PLACES {
+        let (_, most) = self.owner.bounds();
+        if !is_wanted || taken < self.count || self.count >= most {
             return;
         }
         if self.next_growth.is_none_or(|at| at <= now) {
@@ -169,17 +183,23 @@ impl Places {
     /// The uplink does not bear what is `taken`; the last step's effect is waited for.
     pub fn shrink(&mut self, now: Instant, taken: u32) {
         let is_settling = self.next_shrink.is_some_and(|at| at > now);
-        if self.grows && !is_settling {
+        if !is_settling {
+            let (fewest, most) = self.owner.bounds();
             self.next_shrink = Some(now + SETTLING);
             self.was_full = true;
             let less = (f64::from(taken) * LESS) as u32;
-            self.count = less.clamp(FEWEST_PLACES, MOST_PLACES);
+            self.count = less.clamp(fewest, most);
             self.next_growth = Some(now + RESTRAINT);
         }
     }
 }
 
 impl Taker {
+    /// Takes a residue from it that somebody else keeps.
+    pub fn lose(&mut self, residue: usize) {
+        self.gets &= !(1 << residue);
+    }
+
     /// Takes a place from a neighbour that is too slow.
     pub fn shed(&mut self, now: Instant) {
         if let Some(residue) = residues_of(self.gets).last() {
@@ -214,6 +234,23 @@ mod tests {
         takers[0].wants = 0x0f;
         places.assign(now, takers.iter_mut());
         assert_eq!((takers[0].gets, takers[4].gets), (0x0f, 0xf0));
+    }
+
+    #[test]
+    fn a_source_with_little_uplink_serves_each_residue_once_at_least() {
+        let (mut places, mut now) = (Places::of_source(), Instant::now());
+        for _ in 0..10 {
+            now += SETTLING;
+            places.shrink(now, places.count());
+        }
+        assert_eq!(places.count(), RESIDUES as u32);
+        let mut takers: Vec<_> = (0..10).map(|order| taker(order, 0xff)).collect();
+        places.assign(now, takers.iter_mut());
+        assert_eq!(takers.iter().map(|taker| taker.gets).collect::<Vec<_>>()[..2], [0xff, 0]);
+        for step in 0..100 {
+            places.grow(now + RESTRAINT + CAREFUL_GROWTH * step, places.count(), true);
+        }
+        assert_eq!(places.count(), SOURCE_TAKERS * RESIDUES as u32);
     }
 
     #[test]

@@ -85,13 +85,10 @@ impl Stream {
         let size = held.message.len();
         let bearable = neighbour.soon.unwrap_or(MAX_ANSWERS).clamp(LEAST_ANSWERS, MAX_ANSWERS);
         let is_full = neighbour.backlog as f64 > bearable;
-        let is_busy = match self.is_publisher() {
-            true => {
-                let taken = self.taken();
-                !self.budget.may_answer(now, size, self.places.count(), taken)
-            }
-            false => self.uplink == Uplink::Full,
-        };
+        let taken = self.taken();
+        let is_busy = self.uplink == Uplink::Full
+            || (self.is_publisher()
+                && !self.budget.may_answer(now, size, self.places.count(), taken));
         if is_full || is_busy {
             self.stats.pulls_refused += 1;
             return;
@@ -136,6 +133,7 @@ impl Stream {
         let taken = self.taken();
         if self.uplink == Uplink::Full {
             self.places.shrink(now, taken);
+            self.take_back();
         }
         if self.uplink == Uplink::Free && !self.neighbours.values().any(is_behind) {
             let lacks = self.neighbours.values().any(|neighbour| neighbour.taker.lacks() != 0);
@@ -145,6 +143,23 @@ impl Stream {
         if let Some(slowest) = slow.max_by_key(|neighbour| neighbour.backlog) {
             slowest.behind_since = Some(now);
             slowest.taker.shed(now);
+        }
+    }
+
+    /// The source takes back what its uplink does not bear, from who is furthest behind, of the
+    /// residue that most get. A relay only gives no more: who waits too long goes elsewhere.
+    fn take_back(&mut self) {
+        while self.is_publisher() && self.taken() > self.places.count() {
+            let takers = |residue: &usize| {
+                let gets =
+                    self.neighbours.values().filter(|other| other.taker.gets >> residue & 1 == 1);
+                gets.count()
+            };
+            let Some(residue) = (0..RESIDUES).max_by_key(takers) else { return };
+            let gets =
+                self.neighbours.values_mut().filter(|other| other.taker.gets >> residue & 1 == 1);
+            let Some(slowest) = gets.max_by_key(|other| other.backlog) else { return };
+            slowest.taker.lose(residue);
         }
     }
 
