@@ -14,7 +14,8 @@ use crate::swarm::{
 /// Bytes of a packet besides its letters: IP, UDP, RTMFP's header, timestamp, padding, checksum.
 const OVERHEAD: usize = 28 + 20;
 const ROOM: usize = 1192;
-/// A loss shows when so many later packets have arrived, or after the least timeout.
+/// A loss shows when one later packet has arrived and a quarter of a round trip has passed, when so
+/// many have arrived, or after the least timeout.
 const OVERTAKEN: u32 = 3;
 const TIMEOUT: Duration = Duration::from_millis(250);
 
@@ -105,6 +106,7 @@ impl Host {
 impl Link {
     /// How long after a packet the sender knows that it was lost.
     fn shows_loss_after(&self) -> Duration {
-        self.rtt + (self.spacing * OVERTAKEN).min(TIMEOUT)
+        let overtaken_once = self.spacing.max(self.rtt / 4);
+        self.rtt + overtaken_once.min(self.spacing * OVERTAKEN).min(TIMEOUT)
     }
 }
