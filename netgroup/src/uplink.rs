@@ -1,4 +1,5 @@
-//! How a host's uplink does, which all its groups share.
+//! How a host's uplink does, which all its groups share. It is judged by round trips and losses, so
+//! a full downlink, or a host too busy to answer, counts as well.
 
 use std::time::{Duration, Instant};
 

@@ -82,7 +82,7 @@ pub struct Figures {
     longest_gap_ms: f64,
     /// What the caster sent in all, to what it published.
     source_ratio: f64,
-    /// Sessions of all members that were opened or lost, from two minutes after the last came, or
+    /// Sessions that were opened or lost, counted at both ends, from two minutes after the last came, or
     /// in the last third of a shorter run.
     moves_at_rest: u64,
     /// Sessions with others that any member has at the end; a pair shares one for all its groups.
@@ -98,6 +98,7 @@ pub struct Figures {
 
 /// Runs the members, or one process's part of them.
 pub fn run(arguments: &Arguments) -> Result<(), AnyError> {
+    arguments.check()?;
     match arguments.part {
         Some(part) => {
             println!("{}", serde_json::to_string(&run_part(arguments, part)?)?);
@@ -121,7 +122,7 @@ fn run_all(arguments: &Arguments) -> Result<Figures, AnyError> {
     };
     let began = SystemTime::now() + LEAD;
     let began = began.duration_since(SystemTime::UNIX_EPOCH)?.as_micros();
-    let parts = 0..arguments.processes.max(1);
+    let parts = 0..arguments.processes;
     let children: Vec<Child> =
         parts.map(|part| child(arguments, &url, part, began)).collect::<Result<_, AnyError>>()?;
     let mut sum = Part::default();
@@ -179,6 +180,21 @@ fn run_part(arguments: &Arguments, part: usize) -> Result<Part, AnyError> {
         sum.add(&member.stop()?);
     }
     Ok(sum)
+}
+
+impl Arguments {
+    fn check(&self) -> Result<(), AnyError> {
+        let is_time = |seconds: f64| (0.0..=86_400.0).contains(&seconds);
+        if self.liars > self.members {
+            return Err("--liars: no more than --members, please".into());
+        }
+        if self.processes == 0 || !is_time(self.over) || !is_time(self.seconds) {
+            return Err(
+                "--processes from 1 on, --over and --seconds from 0 to 86400, please".into()
+            );
+        }
+        Ok(())
+    }
 }
 
 impl Part {

@@ -166,8 +166,7 @@ impl Group {
         self.banned.get(peer).is_some_and(|until| *until > now)
     }
 
-    /// What is known of the way to a neighbour: its round trip time, if that was measured, and how
-    /// many bytes of fragments wait to be sent to it. To be called about ten times a second.
+    /// What is known of the way to a neighbour. To be called about ten times a second.
     pub fn set_way(&mut self, peer: &PeerId, way: Way) {
         let Some(neighbour) = self.neighbours.get_mut(peer) else { return };
         neighbour.rtt = way.rtt.or(neighbour.rtt);

@@ -7,7 +7,7 @@ use super::pushers::{RESIDUES, residues_of};
 
 /// A publisher pushes every residue to so many neighbours; they pass it on.
 const SOURCE_TAKERS: u32 = 4;
-/// A relay begins with places for half as much again as it receives.
+/// A relay begins with places for twice what it receives.
 const FIRST_PLACES: u32 = 16;
 /// A relay has this many at least, whatever its uplink, and at most.
 const FEWEST_PLACES: u32 = 1;
@@ -18,7 +18,7 @@ const GROWTH: Duration = Duration::from_millis(150);
 const CAREFUL_GROWTH: Duration = Duration::from_secs(1);
 /// What is left of the places when the uplink is full.
 const LESS: f64 = 0.7;
-/// A place less shows after this.
+/// Fewer places show after this.
 const SETTLING: Duration = Duration::from_secs(1);
 /// After a place too many, none is added for this long.
 const RESTRAINT: Duration = Duration::from_secs(10);

@@ -67,7 +67,7 @@ impl PeerLink {
     pub fn take_traffic(&mut self, stats: SessionStats) -> (u64, u64) {
         let (sent, lost) = (stats.data_sent, stats.data_lost);
         let before = std::mem::replace(&mut self.traffic, (sent, lost));
-        (sent - before.0, lost - before.1)
+        (sent.saturating_sub(before.0), lost.saturating_sub(before.1))
     }
 
     /// False if the group knew of it.

@@ -124,7 +124,8 @@ impl Stream {
         self.assign_places(now);
     }
 
-    /// Places are fewer when fragments pile up, and more when they do not and somebody waits.
+    /// Places are fewer when the uplink is full, and more when it is free, nobody is behind and
+    /// somebody waits. Who is furthest behind loses one.
     fn watch_uplink(&mut self, now: Instant) {
         self.note_backlogs(now);
         let is_behind = |neighbour: &super::Neighbour| {
