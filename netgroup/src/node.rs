@@ -212,17 +212,14 @@ impl Node {
     /// has anything to do with.
     fn measure(&mut self, now: Instant, endpoint: &mut Endpoint) {
         self.measure_at = now + if self.has_streams() { MEASURE_STREAMS } else { MEASURE };
-        let (mut overdue, mut queues) = (Vec::new(), Vec::new());
-        let (mut sent, mut lost) = (0, 0);
+        let (mut overdue, mut look) = (Vec::new(), self.uplink.begin(now));
         for (session, link) in &mut self.links {
             if link.is_overdue(now) {
                 overdue.push(*session);
             }
             let Some(mut view) = endpoint.session(*session) else { continue };
             let (rtt, window) = (view.rtt(), view.congestion_window());
-            queues.extend(view.queueing(now));
-            let since = link.take_traffic(view.stats());
-            (sent, lost) = (sent + since.0, lost + since.1);
+            look.add(&mut link.losses, view.stats(), view.queueing(now));
             for handle in link.groups() {
                 let backlog = link.media_flows(*handle).map(|flow| view.waiting_on(flow)).sum();
                 if let Some(membership) = self.memberships.get_mut(handle) {
@@ -231,7 +228,7 @@ impl Node {
                 }
             }
         }
-        let uplink = self.uplink.look(now, &mut queues, sent, lost);
+        let uplink = self.uplink.end(now, look);
         self.groups_mut().for_each(|group| group.set_uplink(uplink));
         for session in overdue {
             self.close_session(now, endpoint, session);

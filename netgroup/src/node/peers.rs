@@ -5,11 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rtmfp::{SessionId, SessionStats, crypto::PeerId};
+use rtmfp::{SessionId, crypto::PeerId};
 
 use super::GroupHandle;
 use crate::{
     Channel,
+    uplink::Losses,
     wire::{Join, StreamKey, signature},
 };
 
@@ -47,8 +48,7 @@ pub(super) struct PeerLink {
     /// Our flows by what they are for.
     channels: BTreeMap<(GroupHandle, Channel), u64>,
     theirs: BTreeMap<u64, Bound>,
-    /// Bytes sent and lost, when they were last looked at.
-    traffic: (u64, u64),
+    pub losses: Losses,
 }
 
 impl PeerLink {
@@ -59,15 +59,8 @@ impl PeerLink {
             groups: Vec::new(),
             channels: BTreeMap::new(),
             theirs: BTreeMap::new(),
-            traffic: (0, 0),
+            losses: Losses::default(),
         }
-    }
-
-    /// Bytes sent and lost since it was last asked.
-    pub fn take_traffic(&mut self, stats: SessionStats) -> (u64, u64) {
-        let (sent, lost) = (stats.data_sent, stats.data_lost);
-        let before = std::mem::replace(&mut self.traffic, (sent, lost));
-        (sent.saturating_sub(before.0), lost.saturating_sub(before.1))
     }
 
     /// False if the group knew of it.

@@ -62,7 +62,9 @@ impl Stream {
         let deadline = now + self.parameters.fetch_period;
         let mut passed = Vec::new();
         for (peer, neighbour) in &mut self.neighbours {
-            // Who asks and does not get learns from a map that it will not.
+            // Who asks and does not get learns from a map that it will not, and again when it loses
+            // what it got.
+            neighbour.told_refusal &= !neighbour.taker.gets;
             if neighbour.taker.lacks() & bit & !neighbour.told_refusal != 0 {
                 neighbour.told_refusal |= bit;
                 passed.push(*peer);
