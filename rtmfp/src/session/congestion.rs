@@ -6,6 +6,9 @@ const WINDOW_INITIAL: usize = 3 * SMSS;
 const WINDOW_TIMED_OUT: usize = SMSS;
 /// Above this, and when growth is free, loss costs an eighth instead of half.
 const LARGE_WINDOW: usize = 67_200;
+/// A loss that so many windows of data came before may be chance; more often it is a short queue
+/// somewhere, which round trips do not show.
+const LONE: usize = 2;
 
 /// Time critical notifications of the last 800 ms (RFC 7016 §3.5.2.1).
 #[derive(Debug, Clone, Copy, Default)]
@@ -60,6 +63,8 @@ pub(crate) struct Congestion {
     window: usize,
     slow_start_threshold: usize,
     acked_accumulator: usize,
+    /// Bytes acknowledged since the window was last cut.
+    acked_since_cut: usize,
     /// Window and threshold before the last cut, while that may turn out to be a mistake.
     before_cut: Option<(usize, usize)>,
 }
@@ -70,6 +75,7 @@ impl Congestion {
             window: WINDOW_INITIAL,
             slow_start_threshold: usize::MAX,
             acked_accumulator: 0,
+            acked_since_cut: 0,
             before_cut: None,
         }
     }
@@ -83,16 +89,18 @@ impl Congestion {
     pub fn on_timeout(&mut self, was_loss: bool) {
         self.before_cut = None;
         self.slow_start_threshold = self.slow_start_threshold.max(self.window * 3 / 4);
-        self.acked_accumulator = 0;
+        (self.acked_accumulator, self.acked_since_cut) = (0, 0);
         self.window = if was_loss { WINDOW_TIMED_OUT } else { WINDOW_INITIAL };
     }
 
     /// Figure 25, after all chunks of a packet.
     pub fn on_packet(&mut self, summary: AckSummary, critical: TimeCritical) {
+        self.acked_since_cut = self.acked_since_cut.saturating_add(summary.acked_bytes);
         if summary.is_recovering {
             // Cut already.
         } else if summary.calls_for_cut() {
-            let is_chance = summary.is_way_clear && !summary.is_congested;
+            let is_lone = self.acked_since_cut >= LONE * self.window;
+            let is_chance = summary.is_way_clear && !summary.is_congested && is_lone;
             self.cut(summary.outstanding_before, is_chance, critical);
         } else if summary.drains
             && self.window > 4 * SMSS
@@ -116,7 +124,7 @@ impl Congestion {
         self.before_cut = Some((self.window, self.slow_start_threshold));
         self.slow_start_threshold = kept.max(WINDOW_INITIAL);
         self.window = self.slow_start_threshold;
-        self.acked_accumulator = 0;
+        (self.acked_accumulator, self.acked_since_cut) = (0, 0);
     }
 
     /// What the last cut was for had not been lost (as RFC 4015 does it).
@@ -205,18 +213,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_on_a_clear_way_costs_an_eighth() {
+    fn what_is_lost_alone_on_a_clear_way_costs_an_eighth() {
         let loss = AckSummary {
             any_loss: true,
             is_way_clear: true,
             outstanding_before: 40_000,
             ..AckSummary::default()
         };
-        let mut congestion = Congestion::new();
-        congestion.on_packet(loss, TimeCritical::default());
+        let critical = TimeCritical::default();
+        let mut congestion = Congestion { acked_since_cut: 100_000, ..Congestion::new() };
+        congestion.on_packet(loss, critical);
         assert_eq!(congestion.window(), 35_000);
-        congestion.on_packet(AckSummary { is_congested: true, ..loss }, TimeCritical::default());
-        assert_eq!(congestion.window(), 20_000);
+        congestion.on_packet(loss, critical);
+        assert_eq!(congestion.window(), 20_000, "two in a row are no chance");
+        congestion.on_packet(acked(50_000, 0), critical);
+        congestion.on_packet(AckSummary { is_congested: true, ..loss }, critical);
+        assert_eq!(congestion.window(), 20_000, "nor is a mark");
     }
 
     #[test]
