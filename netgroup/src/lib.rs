@@ -18,7 +18,7 @@ pub use group::{
 };
 pub use groupspec::{Capabilities, GroupSpec, GroupSpecError, hex};
 pub use multicast::{Delivery, Misconduct, StreamEvent, StreamStats, publisher_of};
-pub use node::{GroupHandle, Node, NodeEvent};
+pub use node::{GroupHandle, MEMBER_LIVENESS, Node, NodeEvent};
 pub use ring::GroupAddress;
 pub use uplink::Uplink;
 pub use way::Way;

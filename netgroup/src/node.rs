@@ -15,7 +15,7 @@ use std::{
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rtmfp::{
-    CloseReason, Endpoint, Event, FlowEvent, ServerUrl, SessionId,
+    CloseReason, Endpoint, Event, FlowEvent, Liveness, ServerUrl, SessionId,
     crypto::PeerId,
     wire::{Address, Origin},
 };
@@ -33,6 +33,10 @@ use server_link::{LinkEvent, ServerLink};
 /// something streams, and else.
 const MEASURE_STREAMS: Duration = Duration::from_millis(100);
 const MEASURE: Duration = Duration::from_secs(2);
+/// For the endpoint of a node: neighbours are noticed to be gone soon, so that others take their
+/// places.
+pub const MEMBER_LIVENESS: Liveness =
+    Liveness { keepalive: Duration::from_secs(5), give_up: Duration::from_secs(8) };
 /// Groups that one node may be in.
 const MAX_GROUPS: usize = 64;
 

@@ -21,3 +21,16 @@ impl Way {
         rate.map_or(f64::INFINITY, |rate| rate * time.as_secs_f64())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_bears_a_window_each_round_trip() {
+        let way = |rtt, window| Way { rtt: Some(Duration::from_millis(rtt)), window, backlog: 0 };
+        assert_eq!(way(200, Some(4000)).bears_in(Duration::from_millis(300)), 6000.0);
+        assert_eq!(way(0, Some(4000)).bears_in(Duration::from_millis(300)), f64::INFINITY);
+        assert_eq!(way(200, None).bears_in(Duration::from_millis(300)), f64::INFINITY);
+    }
+}

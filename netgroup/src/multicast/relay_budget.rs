@@ -8,10 +8,13 @@ use super::pushers::RESIDUES;
 const MEMORY: f64 = 4.0;
 /// Until there is a measure, bytes a second.
 const FIRST_RATE: f64 = 64_000.0;
-/// Pulls may take so many times the stream, besides the places that nobody has.
+/// Pulls may take so many times the stream, besides the places that nobody has; and no more than
+/// this while the uplink is full: what was lost with us nobody else may have.
 const SHARE: f64 = 0.75;
+const SHARE_WHEN_FULL: f64 = 0.1;
 /// What was not taken in this time is to be had at once.
 const DEPTH: f64 = 3.0;
+const LEAST_DEPTH: f64 = 256_000.0;
 
 /// A bucket that fills with the stream.
 #[derive(Debug, Default)]
@@ -46,8 +49,18 @@ impl RelayBudget {
     /// there are.
     pub fn may_answer(&mut self, now: Instant, bytes: usize, places: u32, taken: u32) -> bool {
         let free = f64::from(places.saturating_sub(taken)) / RESIDUES as f64;
-        let rate = self.bytes_in(Duration::from_secs(1)) * (SHARE + free);
-        let depth = (rate * DEPTH).max(256_000.0);
+        self.take(now, bytes, SHARE + free, LEAST_DEPTH)
+    }
+
+    /// Whether it may be answered though the uplink is full.
+    pub fn may_answer_when_full(&mut self, now: Instant, bytes: usize) -> bool {
+        self.take(now, bytes, SHARE_WHEN_FULL, 0.0)
+    }
+
+    /// Takes bytes out of what fills with a share of the stream, if there are so many.
+    fn take(&mut self, now: Instant, bytes: usize, share: f64, least_depth: f64) -> bool {
+        let rate = self.bytes_in(Duration::from_secs(1)) * share;
+        let depth = (rate * DEPTH).max(least_depth);
         let (left, since) = self.left.unwrap_or((depth, now));
         let left = (left + now.saturating_duration_since(since).as_secs_f64() * rate).min(depth);
         let is_enough = left >= bytes as f64;

@@ -1,7 +1,10 @@
 //! Whom we push to. A residue for a neighbour is a place; how many places there are depends on
 //! what our uplink was seen to carry.
 
-use std::time::{Duration, Instant};
+use std::{
+    ops::RangeInclusive,
+    time::{Duration, Instant},
+};
 
 use super::pushers::{RESIDUES, residues_of};
 
@@ -101,11 +104,12 @@ impl Places {
         Self { owner, count, next_growth: None, next_shrink: None, was_full: false }
     }
 
-    /// Takers that one residue has at most.
-    fn a_residue(&self) -> u32 {
+    /// How many takers a residue may have, in one round after the other: no residue of a source gets
+    /// a second taker before each has one.
+    fn takers_of_a_residue(&self) -> RangeInclusive<u32> {
         match self.owner {
-            Owner::Source => self.count.div_ceil(RESIDUES as u32),
-            Owner::Relay => u32::MAX,
+            Owner::Source => 1..=self.count.div_ceil(RESIDUES as u32),
+            Owner::Relay => u32::MAX..=u32::MAX,
         }
     }
 
@@ -133,12 +137,15 @@ impl Places {
         for residue in takers.iter().flat_map(|taker| residues_of(taker.gets)) {
             of_residue[residue] += 1;
         }
-        for taker in takers.into_iter().filter(|taker| taker.may_get_more(now)) {
-            for residue in residues_of(taker.lacks()) {
-                if taken < self.count && of_residue[residue] < self.a_residue() {
-                    taker.take(now, residue);
-                    taken += 1;
-                    of_residue[residue] += 1;
+        takers.retain(|taker| taker.may_get_more(now));
+        for most in self.takers_of_a_residue() {
+            for taker in &mut takers {
+                for residue in residues_of(taker.lacks()) {
+                    if taken < self.count && of_residue[residue] < most {
+                        taker.take(now, residue);
+                        taken += 1;
+                        of_residue[residue] += 1;
+                    }
                 }
             }
         }
@@ -280,10 +287,10 @@ mod tests {
         let counts = |takers: &[Taker]| -> Vec<u32> {
             takers.iter().map(|taker| taker.gets.count_ones()).collect()
         };
-        assert_eq!(counts(&takers), [FIRST_PLACES - 16, 8, 8]);
-        takers[1].wants = 0;
+        assert_eq!(counts(&takers), [0, 8, 8]);
+        takers[1].wants = 0x0f;
         places.assign(now, takers.iter_mut());
-        assert_eq!(counts(&takers), [8, 0, 8]);
+        assert_eq!(counts(&takers), [FIRST_PLACES - 12, 4, 8]);
     }
 
     #[test]

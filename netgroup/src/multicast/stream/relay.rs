@@ -88,10 +88,13 @@ impl Stream {
         let bearable = neighbour.soon.unwrap_or(MAX_ANSWERS).clamp(LEAST_ANSWERS, MAX_ANSWERS);
         let is_full = neighbour.backlog as f64 > bearable;
         let taken = self.taken();
-        let is_busy = self.uplink == Uplink::Full
-            || (self.is_publisher()
-                && !self.budget.may_answer(now, size, self.places.count(), taken));
-        if is_full || is_busy {
+        let may_answer = match (self.uplink, self.is_publisher()) {
+            (Uplink::Full, false) => false,
+            (_, false) => true,
+            (Uplink::Full, true) => self.budget.may_answer_when_full(now, size),
+            (_, true) => self.budget.may_answer(now, size, self.places.count(), taken),
+        };
+        if is_full || !may_answer {
             self.stats.pulls_refused += 1;
             return;
         }

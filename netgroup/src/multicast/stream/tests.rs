@@ -190,3 +190,67 @@ fn a_dense_stream_fits_into_its_window() {
     }
     assert!((1..=120_000).all(|id| stream.store.has(id)));
 }
+
+/// A publisher with ten neighbours that all want everything.
+fn crowded_source(now: Instant) -> Stream {
+    let (name, parameters) = ("stream".into(), StreamParameters::default());
+    let announcement = Announcement { name, key: StreamKey([9; 32]), parameters };
+    let (mut stream, mut rng) = (Stream::published(now, announcement), StdRng::seed_from_u64(1));
+    for seed in 1..=10 {
+        stream.add_neighbour(now, relay(seed), parameters);
+        stream.on_control(now, relay(seed), MediaControl::PushMask(0xff), &mut rng);
+    }
+    stream
+}
+
+#[test]
+fn a_full_source_takes_back_places_evenly_and_keeps_one_of_each_residue() {
+    let (mut now, mut rng) = (Instant::now(), StdRng::seed_from_u64(1));
+    let mut stream = crowded_source(now);
+    let takers = |stream: &Stream| {
+        [0, 1, 2, 3, 4, 5, 6, 7].map(|residue| {
+            let gets = |other: &&Neighbour| other.taker.gets >> residue & 1 == 1;
+            stream.neighbours.values().filter(gets).count()
+        })
+    };
+    assert_eq!(takers(&stream), [4; 8]);
+    stream.set_uplink(Uplink::Full);
+    let mut steps = Vec::new();
+    for id in 1..=60 {
+        now += Duration::from_millis(100);
+        stream.publish(now, 9, id, &Bytes::from_static(&[0x27; 600]));
+        for seed in 1..=10 {
+            let map = Availability::of(1, id.into(), |_| u64::MAX);
+            stream.on_control(now, relay(seed), MediaControl::Availability(map), &mut rng);
+            stream.set_way(&relay(seed), Way::default());
+        }
+        stream.handle_timeout(now, &mut rng);
+        steps.push(takers(&stream));
+    }
+    assert!(
+        steps.iter().all(|counts| counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1)
+    );
+    assert_eq!(takers(&stream), [1; 8]);
+}
+
+#[test]
+fn a_full_source_answers_few_pulls_but_some() {
+    let now = Instant::now();
+    let answered = |uplink| {
+        let (mut stream, mut rng) = (crowded_source(now), StdRng::seed_from_u64(1));
+        for id in 0..200 {
+            stream.publish(now, 9, id, &Bytes::from(vec![0x27; 600]));
+        }
+        stream.set_uplink(uplink);
+        let before = stream.stats().pulls_refused;
+        for id in 1..=200 {
+            let asker = relay((id % 10) as u8 + 1);
+            stream.set_way(&asker, Way::default());
+            stream.on_control(now, asker, MediaControl::Pull(id), &mut rng);
+        }
+        200 - (stream.stats().pulls_refused - before)
+    };
+    let (free, full) = (answered(Uplink::Free), answered(Uplink::Full));
+    assert_eq!(free, 200);
+    assert!((10..60).contains(&full), "{full}");
+}
