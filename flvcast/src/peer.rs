@@ -11,12 +11,13 @@ use std::{
 
 use bytes::Bytes;
 use netgroup::{
-    Delivery, Group, GroupEvent, GroupHandle, GroupSpec, GroupStats, Node, NodeEvent, StreamStats,
+    Delivery, Group, GroupEvent, GroupHandle, GroupSpec, GroupStats, MEMBER_LIVENESS, Node,
+    NodeEvent, StreamStats,
     wire::{StreamKey, StreamParameters},
 };
 use rand::Rng;
 use rtmfp::{
-    Config, Endpoint, Event, Liveness, ServerUrl,
+    Config, Endpoint, Event, ServerUrl,
     crypto::{Identity, PeerId},
     net::{App, Remote, bind_any, key_log_from_env, reachable_addresses},
 };
@@ -27,9 +28,6 @@ use crate::{
 };
 use choice::{Choice, Next};
 
-/// Neighbours are noticed to be gone after this, so that others take their place soon.
-const LIVENESS: Liveness =
-    Liveness { keepalive: Duration::from_secs(5), give_up: Duration::from_secs(8) };
 /// How often figures are made.
 const STATS_PERIOD: Duration = Duration::from_millis(500);
 /// RTMP data in AMF3 form: a format byte, then AMF0. What `NetStream.send` makes.
@@ -125,7 +123,7 @@ impl Peer {
             seed
         });
         let endpoint = Endpoint::new(
-            Config { liveness: LIVENESS, key_log: key_log_from_env(), ..Config::default() },
+            Config { liveness: MEMBER_LIVENESS, key_log: key_log_from_env(), ..Config::default() },
             identity,
             now,
             seed,

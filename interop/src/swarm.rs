@@ -4,7 +4,7 @@
 //! then what they sent is handed out.
 
 mod agenda;
-mod crowd;
+pub(crate) mod crowd;
 pub(crate) mod figures;
 pub(crate) mod film;
 mod hosts;
@@ -13,7 +13,7 @@ mod messages;
 mod packets;
 pub(crate) mod report;
 pub(crate) mod scenario;
-mod seat;
+pub(crate) mod seat;
 mod svg;
 pub(crate) mod traffic;
 mod world;

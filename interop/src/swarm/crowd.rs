@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use rtmfp::crypto::PeerId;
+use rtmfp::crypto::{Identity, PeerId, sha256};
 
 use super::{lies, scenario::Scenario};
 
@@ -171,6 +171,12 @@ fn draw_uplink(scenario: &Scenario, rng: &mut StdRng) -> f64 {
         }
     }
     uplinks.last().map_or(1.0, |uplink| uplink.mbit)
+}
+
+/// The key pair of a host, always the same.
+pub(crate) fn identity(seed: u64, host: usize) -> Identity {
+    let seed = sha256(&[b"key", &seed.to_be_bytes(), &(host as u64).to_be_bytes()]);
+    Identity::peer(&mut StdRng::from_seed(seed))
 }
 
 /// Names a host: its number, and noise that spreads it over the ring.

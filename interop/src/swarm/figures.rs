@@ -3,9 +3,13 @@
 
 use std::time::Duration;
 
+use netgroup::Group;
 use serde::{Deserialize, Serialize};
 
-use super::scenario::Outage;
+use super::{
+    film::{Film, published},
+    scenario::Outage,
+};
 
 /// How long a message may take to be played in time.
 pub(crate) const WINDOW: Duration = Duration::from_secs(8);
@@ -143,14 +147,23 @@ impl Viewing {
         Self { joined, until, began: false, last: None, in_time: 0, cut_off }
     }
 
-    /// A message is played at `now`.
-    pub fn on_message(
-        &mut self,
-        tally: &mut Tally,
-        now: Duration,
-        published: Duration,
-        is_key: bool,
-    ) {
+    /// Something is to be played at `now`: a message of the film, or what a liar made.
+    pub fn play(&mut self, tally: &mut Tally, now: Duration, payload: &[u8]) {
+        if let Some((at, is_key)) = published(payload).filter(|(at, _)| *at <= now) {
+            self.on_message(tally, now, at, is_key);
+        }
+    }
+
+    /// It is over; what was owed of a film, and what came twice in its group.
+    pub fn sum_up(&self, tally: &mut Tally, ends: Duration, film: &Film, group: &Group) {
+        let owed = self.owed_messages(|time| film.count_before(time));
+        self.owe(tally, |time| film.count_before(time));
+        self.end(tally, ends, owed);
+        let stats = group.streams().filter_map(|key| group.stream_stats(&key));
+        tally.duplicates += stats.map(|stats| stats.duplicates).sum::<u64>();
+    }
+
+    fn on_message(&mut self, tally: &mut Tally, now: Duration, published: Duration, is_key: bool) {
         if is_key && !std::mem::replace(&mut self.began, true) {
             tally.start.add(now - self.joined);
         }
@@ -185,7 +198,7 @@ impl Viewing {
     }
 
     /// How many messages were to be had, by a count of those before a time.
-    pub fn owed_messages(&self, count_before: impl Fn(Duration) -> u64) -> u64 {
+    fn owed_messages(&self, count_before: impl Fn(Duration) -> u64) -> u64 {
         let count = |from: Duration, to: Duration| count_before(to.max(from)) - count_before(from);
         let (from, until) = self.owed();
         let cut_off = self.cut_off.map_or(0, |outage| {
@@ -196,7 +209,7 @@ impl Viewing {
     }
 
     /// Notes what was owed second by second.
-    pub fn owe(&self, tally: &mut Tally, count_before: impl Fn(Duration) -> u64) {
+    fn owe(&self, tally: &mut Tally, count_before: impl Fn(Duration) -> u64) {
         let (from, until) = self.owed();
         let second = Duration::from_secs(1);
         let mut at = Duration::from_secs(from.as_secs());
@@ -211,7 +224,7 @@ impl Viewing {
     }
 
     /// The viewer is gone, or the run is over.
-    pub fn end(&self, tally: &mut Tally, ends: Duration, owed: u64) {
+    fn end(&self, tally: &mut Tally, ends: Duration, owed: u64) {
         if owed == 0 {
             return;
         }

@@ -1,10 +1,11 @@
 //! A film in virtual time: pictures and sound at a steady rate, each message with its number.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
+use netgroup::{Group, wire::StreamKey};
 
-use super::scenario;
+use super::{figures::Tally, scenario};
 
 const PICTURES_A_SECOND: u32 = 25;
 /// AAC at 44.1 kHz: 1024 samples a frame.
@@ -79,6 +80,23 @@ impl Film {
         (pictures + sounds) as u64
     }
 
+    /// Publishes the message of a slot in every group; the slot after it.
+    pub fn publish<'a>(
+        &self,
+        now: Instant,
+        slot: Slot,
+        groups: impl Iterator<Item = (&'a mut Group, StreamKey)>,
+        tally: &mut Tally,
+    ) -> Slot {
+        for (group, key) in groups {
+            let message = self.message(slot);
+            tally.source_published += message.payload.len() as u64;
+            let timestamp = slot.at.as_millis() as u32;
+            group.publish_message(now, &key, message.kind, timestamp, &message.payload);
+        }
+        self.after(slot)
+    }
+
     /// The message of a slot.
     pub fn message(&self, slot: Slot) -> Message {
         let is_key = slot.is_picture && slot.index.is_multiple_of(self.gop);
@@ -105,7 +123,7 @@ fn sound_time(index: u64) -> Duration {
 
 /// When a message that was received was published, and whether it is a key frame; nothing of what
 /// is not of a film, for liars forge messages.
-pub(crate) fn published(payload: &[u8]) -> Option<(Duration, bool)> {
+pub(super) fn published(payload: &[u8]) -> Option<(Duration, bool)> {
     if !matches!(payload, [0x17 | 0x27 | 0xaf, 1, ..]) {
         return None;
     }

@@ -13,11 +13,12 @@ use std::{
 use rtmfp::{Ecn, crypto::Identity};
 
 use super::{
+    crowd::identity,
     figures::Tally,
     hosts::{Hosts, Present, step_all},
     world::World,
 };
-use host::{Host, identity};
+use host::Host;
 use server::Server;
 use way::Way;
 

@@ -10,12 +10,12 @@ use netgroup::{
 use super::{
     crowd::Role,
     figures::{Tally, Viewing},
-    film::{Slot, published},
+    film::Slot,
     world::World,
 };
 
 /// The stream's name in every group.
-pub(super) const STREAM: &str = "stream";
+pub(crate) const STREAM: &str = "stream";
 /// A member this old opens no sessions any more, if its swarm rests.
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
@@ -63,13 +63,7 @@ impl Seat {
         slot: Slot,
         groups: impl Iterator<Item = &'a mut Group>,
     ) -> Slot {
-        for (group, key) in groups.zip(&self.publications) {
-            let message = world.film.message(slot);
-            tally.source_published += message.payload.len() as u64;
-            let timestamp = slot.at.as_millis() as u32;
-            group.publish_message(now, key, message.kind, timestamp, &message.payload);
-        }
-        world.film.after(slot)
+        world.film.publish(now, slot, groups.zip(self.publications.iter().copied()), tally)
     }
 
     /// It opens a session, if that counts.
@@ -100,13 +94,10 @@ impl Seat {
                 }
             }
             GroupEvent::Stream { event: StreamEvent::Message(message), key } => {
-                let is_real = world.casts(group, &key);
-                let published = published(&message.payload)
-                    .filter(|(at, _)| is_real && *at <= world.elapsed(now));
-                if let (Some((at, is_key)), Some(viewing)) =
-                    (published, self.viewings.get_mut(group))
+                if let Some(viewing) = self.viewings.get_mut(group)
+                    && world.casts(group, &key)
                 {
-                    viewing.on_message(tally, world.elapsed(now), at, is_key);
+                    viewing.play(tally, world.elapsed(now), &message.payload);
                 }
             }
             _ => {}
@@ -121,16 +112,8 @@ impl Seat {
         ends: Duration,
         groups: impl Iterator<Item = &'a Group>,
     ) {
-        for (index, group) in groups.enumerate() {
-            if let Some(viewing) = self.viewings.get(index) {
-                let owed = viewing.owed_messages(|time| world.film.count_before(time));
-                viewing.owe(tally, |time| world.film.count_before(time));
-                viewing.end(tally, ends, owed);
-            }
-            for key in group.streams() {
-                let Some(stats) = group.stream_stats(&key) else { continue };
-                tally.duplicates += stats.duplicates;
-            }
+        for (viewing, group) in self.viewings.iter().zip(groups) {
+            viewing.sum_up(tally, ends, &world.film, group);
         }
         let guest = world.crowd.guests[self.number];
         if guest.role != Role::Caster {

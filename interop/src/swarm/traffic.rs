@@ -37,6 +37,9 @@ impl Traffic {
                 }
             }
             Event::SessionOpened { .. } => tally.control_bytes += HANDSHAKE,
+            Event::Flow { session, event: FlowEvent::Finished { flow } } => {
+                self.media.remove(&(*session, *flow));
+            }
             Event::SessionClosed { session, .. } => {
                 self.media.retain(|(of, _)| of != session);
             }

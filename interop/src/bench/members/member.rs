@@ -9,28 +9,27 @@ use std::{
 };
 
 use netgroup::{
-    Capabilities, GroupEvent, GroupHandle, GroupSpec, Node, NodeEvent, StreamEvent,
+    Capabilities, GroupEvent, GroupHandle, GroupSpec, MEMBER_LIVENESS, Node, NodeEvent,
+    StreamEvent, publisher_of,
     wire::{StreamKey, StreamParameters},
 };
-use rand::{RngExt, SeedableRng, rngs::StdRng};
+use rand::{RngExt, rngs::StdRng};
 use rtmfp::{
-    Config, Endpoint, Event, Liveness, ServerUrl,
-    crypto::{Identity, PeerId, sha256},
+    Config, Endpoint, Event, ServerUrl,
+    crypto::PeerId,
     net::{App, Remote, bind_any},
 };
 
 use super::{AnyError, Arguments, Part};
 use crate::swarm::{
+    crowd::identity,
     figures::Viewing,
-    film::{Film, Slot, published},
+    film::{Film, Slot},
     lies, scenario,
+    seat::STREAM,
     traffic::Traffic,
 };
 
-/// As flvcast's.
-const LIVENESS: Liveness =
-    Liveness { keepalive: Duration::from_secs(5), give_up: Duration::from_secs(8) };
-const STREAM: &str = "stream";
 /// A group has come to rest so long after the last member came.
 const REST: Duration = Duration::from_secs(120);
 
@@ -46,6 +45,7 @@ pub(super) struct Place {
     members: usize,
     over: Duration,
     length: Duration,
+    caster: PeerId,
     /// Those with the highest numbers.
     liars: Vec<PeerId>,
     seed: u64,
@@ -74,6 +74,7 @@ impl Place {
             liars: (0..arguments.liars)
                 .map(|liar| identity(seed, arguments.members - liar).peer_id())
                 .collect(),
+            caster: identity(seed, 0).peer_id(),
             seed,
             over,
             length: over + Duration::from_secs_f64(arguments.seconds),
@@ -103,12 +104,6 @@ impl Place {
     }
 }
 
-/// The key pair of a member, the same in every process.
-fn identity(seed: u64, number: usize) -> Identity {
-    let seed = sha256(&[&seed.to_be_bytes(), &(number as u64).to_be_bytes()]);
-    Identity::peer(&mut StdRng::from_seed(seed))
-}
-
 /// A member that runs.
 #[derive(Debug)]
 pub(super) struct Member {
@@ -121,7 +116,7 @@ impl Member {
         let (now, mut rng) = (Instant::now(), rand::rng());
         let identity = identity(place.seed, number);
         let own = identity.peer_id();
-        let config = Config { liveness: LIVENESS, ..Config::default() };
+        let config = Config { liveness: MEMBER_LIVENESS, ..Config::default() };
         let endpoint = Endpoint::new(config, identity, now, rng.random());
         let node = Node::new(now, own, place.url.clone(), place.servers.clone(), rng.random());
         let (mut driver, remote) = bind_any(endpoint, Viewer::new(place.clone(), number, node))?;
@@ -222,19 +217,15 @@ impl Viewer {
     fn publish_due(&mut self, now: Instant, endpoint: &mut Endpoint) {
         let Some(film) = self.place.film else { return };
         while let Some(slot) = self.next.filter(|slot| slot.at <= self.place.elapsed(now)) {
-            let message = film.message(slot);
-            for (group, key) in self.node.groups_mut().zip(&self.publications) {
-                self.part.tally.source_published += message.payload.len() as u64;
-                let timestamp = slot.at.as_millis() as u32;
-                group.publish_message(now, key, message.kind, timestamp, &message.payload);
-            }
-            self.next = Some(film.after(slot));
+            let groups = self.node.groups_mut().zip(self.publications.iter().copied());
+            self.next = Some(film.publish(now, slot, groups, &mut self.part.tally));
         }
         self.node.flush(now, endpoint);
     }
 
     fn drain(&mut self, now: Instant) {
         let time = self.place.elapsed(now);
+        // Others are leaving then, one after the other.
         let is_over = time > self.place.ends();
         while let Some(event) = self.node.poll_event() {
             match event {
@@ -244,17 +235,11 @@ impl Viewer {
                 }
                 NodeEvent::Group {
                     group,
-                    event: GroupEvent::Stream { event: StreamEvent::Message(message), .. },
-                } => {
-                    // Others are leaving, one after the other.
-                    if is_over {
-                        continue;
-                    }
+                    event: GroupEvent::Stream { event: StreamEvent::Message(message), key },
+                } if !is_over && publisher_of(&key, &self.place.caster) => {
                     let index = self.groups.iter().position(|known| *known == group);
-                    if let Some((at, is_key)) = published(&message.payload)
-                        && let Some(viewing) = index.and_then(|index| self.viewings.get_mut(index))
-                    {
-                        viewing.on_message(&mut self.part.tally, time, at, is_key);
+                    if let Some(viewing) = index.and_then(|index| self.viewings.get_mut(index)) {
+                        viewing.play(&mut self.part.tally, time, &message.payload);
                     }
                 }
                 NodeEvent::Group { event: GroupEvent::NeighborBanned { peer, .. }, .. }
@@ -315,10 +300,7 @@ impl App for Viewer {
         let Some(film) = self.place.film else { return };
         let ends = self.place.ends();
         for (viewing, group) in self.viewings.iter().zip(self.node.groups()) {
-            let owed = viewing.owed_messages(|time| film.count_before(time));
-            viewing.end(&mut self.part.tally, ends, owed);
-            let stats = group.streams().filter_map(|key| group.stream_stats(&key));
-            self.part.tally.duplicates += stats.map(|stats| stats.duplicates).sum::<u64>();
+            viewing.sum_up(&mut self.part.tally, ends, &film, group);
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use netgroup::{GroupEvent, GroupHandle, Node, NodeEvent};
+use netgroup::{GroupEvent, GroupHandle, MEMBER_LIVENESS, Node, NodeEvent};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rtmfp::{
-    Config, Endpoint, Event, Liveness, Path,
+    Config, Endpoint, Event, Path,
     crypto::{Identity, sha256},
 };
 
@@ -17,10 +17,6 @@ use crate::swarm::{
     agenda::Agenda, crowd::Role, figures::Tally, film::Slot, hosts::Present, lies, seat::Seat,
     traffic::Traffic, world::World,
 };
-
-/// As flvcast's.
-const LIVENESS: Liveness =
-    Liveness { keepalive: Duration::from_secs(5), give_up: Duration::from_secs(8) };
 
 /// What happens to a host.
 #[derive(Debug)]
@@ -74,12 +70,6 @@ pub(super) struct Host {
     agenda: Agenda<Happening>,
     pub way: Way,
     rng: StdRng,
-}
-
-/// The key pair of a host, always the same.
-pub(super) fn identity(seed: u64, number: usize) -> Identity {
-    let seed = sha256(&[b"key", &seed.to_be_bytes(), &(number as u64).to_be_bytes()]);
-    Identity::peer(&mut StdRng::from_seed(seed))
 }
 
 impl Host {
@@ -228,7 +218,7 @@ impl Host {
 
 impl Stack {
     fn new(now: Instant, identity: Identity, rng: &mut StdRng) -> Self {
-        let config = Config { liveness: LIVENESS, ..Config::default() };
+        let config = Config { liveness: MEMBER_LIVENESS, ..Config::default() };
         let own = identity.peer_id();
         let server = address(From::Server);
         let url = format!("rtmfp://{server}/swarm").parse().expect("an address makes a URL");
