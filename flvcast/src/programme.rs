@@ -194,7 +194,7 @@ impl Programme {
                 let tags = lead(held, first, *from_start);
                 self.open(tags, midway, has_picture);
             }
-            None => shorten(held, bytes, first.unwrap_or(usize::MAX)),
+            None => shorten(held, bytes),
         }
     }
 
@@ -229,12 +229,12 @@ fn lead(held: &mut VecDeque<Placed>, first: usize, from_start: bool) -> Vec<Plac
     tags.map(|(_, placed)| placed).collect()
 }
 
-/// Keeps what is held within bounds. Before the tag to begin with pictures are of no use.
-fn shorten(held: &mut VecDeque<Placed>, bytes: &mut usize, first: usize) {
-    let newest_is_useless = first == usize::MAX
-        && held
-            .back()
-            .is_some_and(|placed| placed.tag.kind == TagKind::Video && !placed.tag.is_key_frame());
+/// Keeps what is held within bounds. Pictures are of no use until a key frame is held, be it one
+/// whose parameters have yet to come.
+fn shorten(held: &mut VecDeque<Placed>, bytes: &mut usize) {
+    let is_picture = |placed: &Placed| placed.tag.kind == TagKind::Video;
+    let newest_is_useless =
+        held.back().is_some_and(is_picture) && !held.iter().any(|placed| placed.tag.is_key_frame());
     let last = newest_is_useless.then(|| held.pop_back()).flatten();
     *bytes -= last.map_or(0, |placed| placed.tag.payload.len());
     while held.len() > MAX_HELD || *bytes > MAX_HELD_BYTES {

@@ -86,12 +86,24 @@ pub fn check_watched(name: &str, cast: &[Tag], watched: &[Tag]) -> (usize, usize
     (start, watched.len())
 }
 
+/// Where what was watched leaves what was cast, from the start that agrees with it longest.
 fn describe_difference(cast: &[&Tag], watched: &[&Tag]) -> String {
-    let start = cast.iter().position(|tag| tag.payload == watched[0].payload).unwrap_or(0);
-    let same = watched
-        .iter()
-        .zip(&cast[start..])
-        .take_while(|(seen, sent)| seen.payload == sent.payload)
-        .count();
-    format!("{} tags; after {same} from number {start} on they differ", watched.len())
+    let same_from = |start: usize| {
+        let pairs = watched.iter().zip(&cast[start..]);
+        pairs.take_while(|(seen, sent)| seen.payload == sent.payload).count()
+    };
+    let (start, same) = (0..cast.len())
+        .map(|start| (start, same_from(start)))
+        .max_by_key(|(_, same)| *same)
+        .unwrap_or_default();
+    let show = |tag: Option<&&Tag>| match tag {
+        Some(tag) => format!("{:?} of {} bytes at {}", tag.kind, tag.payload.len(), tag.timestamp),
+        None => "nothing".to_owned(),
+    };
+    format!(
+        "{} tags; after {same} from number {start} on they differ: watched {}, cast {}",
+        watched.len(),
+        show(watched.get(same)),
+        show(cast.get(start + same)),
+    )
 }

@@ -63,6 +63,18 @@ fn begins_with_headers_and_a_key_frame() {
 }
 
 #[test]
+fn pictures_behind_a_key_frame_wait_with_it_for_its_parameters() {
+    let mut programme = Programme::default();
+    programme.begin(false);
+    let missed: [(u32, &[u8]); 2] = [(1000, KEY), (1040, INTER)];
+    push(&mut programme, &missed);
+    push(&mut programme, &[(1040, SOUND), (1080, INTER), (1100, AVC), (1120, INTER)]);
+    let expected =
+        expect(&[(0, AVC), (0, KEY), (40, INTER), (40, SOUND), (80, INTER), (120, INTER)]);
+    assert_eq!(shown(&mut programme), expected);
+}
+
+#[test]
 fn who_joins_midway_gets_no_sound_from_before_the_picture() {
     let mut programme = Programme::default();
     programme.begin(false);
