@@ -7,8 +7,9 @@ use super::store::Store;
 
 /// After this, what is there must do.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// What directly precedes a key frame at its time, its headers, is waited for so long.
-const HEADER_PATIENCE: Duration = Duration::from_millis(400);
+/// What directly precedes a key frame at its time, its headers, is waited for so long. Without them
+/// nothing shows until they are repeated, and a residue whose pusher died takes 400 ms to come.
+const HEADER_PATIENCE: Duration = Duration::from_millis(700);
 /// Fragments that headers take, at most.
 const MAX_HEADERS: u64 = 64;
 /// A stream without pictures begins so far back.
