@@ -136,7 +136,7 @@ impl<A: App> Driver<A> {
                     socket.set_readable();
                 }
                 if event.is_writable() {
-                    socket.set_writable();
+                    socket.set_writable(self.poll.registry())?;
                 }
             }
         }
@@ -196,7 +196,7 @@ impl<A: App> Driver<A> {
                 self.blocked.take().or_else(|| self.endpoint.poll_transmit(now, &mut self.buf));
             let Some(transmit) = next else { return Ok(()) };
             let Some(socket) = Socket::choose(&mut self.sockets, transmit.path) else { continue };
-            if !socket.send(&transmit, &self.buf)? {
+            if !socket.send(self.poll.registry(), &transmit, &self.buf)? {
                 self.blocked = Some(transmit);
                 return Ok(());
             }

@@ -19,6 +19,7 @@ const BUFFER: usize = 1 << 16;
 #[derive(Debug)]
 pub(super) struct Socket {
     io: UdpSocket,
+    token: Token,
     state: UdpSocketState,
     local: SocketAddr,
     buffers: Vec<u8>,
@@ -42,9 +43,9 @@ impl Socket {
         let local = std_socket.local_addr()?;
         let state = UdpSocketState::new(UdpSockRef::from(&std_socket))?;
         let mut io = UdpSocket::from_std(std_socket);
-        registry.register(&mut io, token, Interest::READABLE | Interest::WRITABLE)?;
+        registry.register(&mut io, token, Interest::READABLE)?;
         let buffers = vec![0; BUFFER * BATCH_SIZE];
-        Ok(Self { io, state, local, buffers, is_readable: false, is_writable: true })
+        Ok(Self { io, token, state, local, buffers, is_readable: false, is_writable: true })
     }
 
     pub fn local_address(&self) -> SocketAddr {
@@ -60,8 +61,17 @@ impl Socket {
         self.is_readable = true;
     }
 
-    pub fn set_writable(&mut self) {
-        self.is_writable = true;
+    pub fn set_writable(&mut self, registry: &Registry) -> io::Result<()> {
+        if std::mem::replace(&mut self.is_writable, true) {
+            return Ok(());
+        }
+        registry.reregister(&mut self.io, self.token, Interest::READABLE)
+    }
+
+    /// Only who is blocked wants to hear of room: else every datagram that leaves would wake us.
+    fn set_blocked(&mut self, registry: &Registry) -> io::Result<()> {
+        self.is_writable = false;
+        registry.reregister(&mut self.io, self.token, Interest::READABLE | Interest::WRITABLE)
     }
 
     /// The socket a path names, or the first of its address family: a forwarded hello may ask for
@@ -76,7 +86,8 @@ impl Socket {
         sockets.get_mut(index)
     }
 
-    /// Receives one batch and hands out its datagrams. False when the socket is empty.
+    /// Receives one batch and hands out its datagrams. False when the socket is empty, which a batch
+    /// with places left shows without another call.
     pub fn receive(
         &mut self,
         index: u8,
@@ -107,11 +118,17 @@ impl Socket {
                 take(from, mark_of(meta), datagram);
             }
         }
-        Ok(true)
+        self.is_readable = count == BATCH_SIZE;
+        Ok(self.is_readable)
     }
 
     /// Sends a train. False when the kernel cannot take it now; it will say when it can.
-    pub fn send(&mut self, transmit: &Transmit, contents: &[u8]) -> io::Result<bool> {
+    pub fn send(
+        &mut self,
+        registry: &Registry,
+        transmit: &Transmit,
+        contents: &[u8],
+    ) -> io::Result<bool> {
         if !self.is_writable {
             return Ok(false);
         }
@@ -128,7 +145,7 @@ impl Socket {
             match self.state.try_send((&self.io).into(), &out) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.is_writable = false;
+                    self.set_blocked(registry)?;
                     return Ok(false);
                 }
                 // No route, a refused port, an address that is not ours to send to: like loss.
