@@ -87,6 +87,13 @@ pub enum Action {
     Send(Outgoing),
     /// Join at the server once more: it names members to who joins.
     AskServer,
+    /// End our flow for this, if there is one: nothing comes on it any more.
+    Finish {
+        /// To whom it goes.
+        peer: PeerId,
+        /// What it was for.
+        channel: Channel,
+    },
     /// Refuse a flow of a neighbour.
     Reject {
         /// Whose.
@@ -170,8 +177,6 @@ pub struct Group {
     spec: GroupSpec,
     /// Our server, told to others as a relay.
     host: Option<Address>,
-    /// Where neighbours say we are.
-    observed: Vec<Address>,
     neighbours: BTreeMap<PeerId, Neighbour>,
     connecting: BTreeMap<PeerId, Instant>,
     heard: HeardList,
@@ -202,7 +207,6 @@ impl Group {
             own,
             spec,
             host,
-            observed: Vec::new(),
             neighbours: BTreeMap::new(),
             connecting: BTreeMap::new(),
             heard: HeardList::new(own),

@@ -13,7 +13,8 @@ const BUSY_LOSS: f64 = 0.05;
 const FULL_LOSS: f64 = 0.10;
 /// What was sent this long ago counts half.
 const HALF_LIFE: Duration = Duration::from_millis(700);
-/// Less sent to somebody says nothing about losses.
+/// Less sent to somebody says nothing about losses, nor do losses of so few.
+const FEW: usize = 2;
 const ENOUGH: f64 = 3_000.0;
 /// What is always lost is the least part that was lost in one of the last of these times, but more
 /// than that is never thought to be by chance.
@@ -107,7 +108,10 @@ impl UplinkWatch {
         let always = self.past.iter().flatten().copied().reduce(f64::min).unwrap_or(0.0);
         look.losses.sort_unstable_by(f64::total_cmp);
         look.queues.sort_unstable();
-        let lost = common(&look.losses).unwrap_or(0.0) - always.min(MOST_BY_CHANCE);
+        // What one or two lose may be their own doing; a full uplink shows in their queues too.
+        let losses = Some(&look.losses).filter(|losses| losses.len() > FEW);
+        let lost =
+            losses.and_then(|losses| common(losses)).unwrap_or(0.0) - always.min(MOST_BY_CHANCE);
         Uplink::of(common(&look.queues).unwrap_or_default(), lost)
     }
 
@@ -204,6 +208,11 @@ mod tests {
     fn one_neighbour_of_whom_all_is_lost_is_not_our_uplink() {
         assert_eq!(Rig::new(4).full(|index| if index == 0 { 1.0 } else { 0.01 }), 0);
         assert!(Rig::new(4).full(|_| 0.4) > 80);
+    }
+
+    #[test]
+    fn what_the_only_two_takers_lose_is_their_affair() {
+        assert_eq!(Rig::new(2).full(|_| 0.5), 0);
     }
 
     #[test]

@@ -117,3 +117,27 @@ fn the_end_of_a_stream_is_told_after_its_last_message() {
     broadcast.assert_received(&mut rig, viewer, 50, 0);
     assert!(rig.node(viewer).member().0.ended);
 }
+
+/// Flows of streams that are over do not pile up.
+#[test]
+fn a_caster_may_begin_anew_as_often_as_it_likes() {
+    let mut rig = network(1, Link::default());
+    let caster = add_member(&mut rig, 1);
+    let viewers: Vec<_> = (2..4).map(|seed| add_member(&mut rig, seed)).collect();
+    for viewer in &viewers {
+        subscribe(&mut rig, *viewer);
+    }
+    for _ in 0..40 {
+        let mut broadcast = Broadcast::start(&mut rig, caster);
+        broadcast.run(&mut rig, Duration::from_secs(4), small);
+        for viewer in &viewers {
+            let received = std::mem::take(&mut rig.node(*viewer).member().0.received);
+            assert!(received.len() > 60, "{}", received.len());
+        }
+        let now = rig.now;
+        let (member, endpoint) = rig.node(caster).member();
+        member.group().unpublish(now, &broadcast.key);
+        member.node.flush(now, endpoint);
+        rig.run_for(Duration::from_secs(100));
+    }
+}

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use rtmfp::crypto::PeerId;
 
 use super::{
-    Channel, Group, GroupEvent,
+    Action, Channel, Group, GroupEvent,
     neighbour::{MediaLink, Reports},
 };
 use crate::{
-    multicast::{Misconduct, Output, Stream, new_stream_key},
+    multicast::{Misconduct, Output, Stream, new_stream_key, publisher_of},
     wire::{Announcement, MediaControl, StreamKey, StreamParameters},
 };
 
@@ -208,7 +208,10 @@ impl Group {
         }
         let brought = self.streams.values().filter(|stream| stream.was_brought_by(&peer)).count();
         if brought >= MAX_BROUGHT {
-            self.suspect(now, peer, Misconduct::TooManyStreams);
+            // A relay tells of what there is; too many are its own doing only if it made them.
+            if publisher_of(&key, &peer) {
+                self.suspect(now, peer, Misconduct::TooManyStreams);
+            }
             return false;
         }
         if !self.make_room(now) {
@@ -246,10 +249,16 @@ impl Group {
         true
     }
 
+    /// A stream that is over leaves nothing behind: neither our flows for it nor neighbours'.
     fn forget_stream(&mut self, key: &StreamKey) {
         self.streams.remove(key);
-        for neighbour in self.neighbours.values_mut() {
-            neighbour.media.remove(key);
+        for (peer, neighbour) in &mut self.neighbours {
+            let Some(link) = neighbour.media.remove(key) else { continue };
+            for channel in [Channel::Media(*key), Channel::MediaControl(*key)] {
+                self.actions.push_back(Action::Finish { peer: *peer, channel });
+            }
+            let theirs = neighbour.extract_flows(key, link).into_iter();
+            self.actions.extend(theirs.map(|flow| Action::Reject { peer: *peer, flow }));
         }
     }
 
@@ -269,8 +278,11 @@ impl Group {
         if let Some(stream) = self.streams.get_mut(key) {
             stream.remove_neighbour(now, peer, &mut self.rng);
         }
-        if let Some(neighbour) = self.neighbours.get_mut(peer) {
-            neighbour.media.insert(*key, MediaLink::Refused);
+        // Of what we have forgotten nothing is remembered.
+        if let Some(link) =
+            self.neighbours.get_mut(peer).and_then(|neighbour| neighbour.media.get_mut(key))
+        {
+            *link = MediaLink::Refused;
         }
         self.settle_stream(now, key);
     }

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rtmfp::wire::Address;
+
 use super::{Channel, Incoming, PeerSession};
 use crate::{multicast::Misconduct, wire::StreamKey};
 
@@ -54,6 +56,8 @@ pub(super) struct Neighbour {
     /// When it last began an exchange of reports.
     pub reported: Option<Instant>,
     pub rtt: Option<Duration>,
+    /// Where it sees us.
+    pub observed: Option<Address>,
     flows: BTreeMap<u64, Incoming>,
     strikes: BTreeMap<Misconduct, u32>,
     strikes_since: Instant,
@@ -76,6 +80,7 @@ impl Neighbour {
             is_parting: false,
             reported: None,
             rtt: None,
+            observed: None,
             flows: BTreeMap::new(),
             strikes: BTreeMap::new(),
             strikes_since: now,
@@ -122,6 +127,14 @@ impl Neighbour {
 
     pub fn remove_flow(&mut self, flow: u64) -> Option<Incoming> {
         self.flows.remove(&flow)
+    }
+
+    /// Takes out its flows for a stream with which it had this to do.
+    pub fn extract_flows(&mut self, key: &StreamKey, link: MediaLink) -> Vec<u64> {
+        let is_of_it = |flow: &u64, kind: &mut Incoming| {
+            *kind == Incoming::Media(*key) || link == MediaLink::Open { control_flow: *flow }
+        };
+        self.flows.extract_if(.., is_of_it).map(|(flow, _)| flow).collect()
     }
 
     /// The stream that one of its media control flows was bound to.

@@ -1,6 +1,9 @@
 //! Reports: members tell each other of members, always in pairs.
 
-use std::time::{Duration, Instant};
+use std::{
+    cmp::Reverse,
+    time::{Duration, Instant},
+};
 
 use rand::seq::IteratorRandom;
 use rtmfp::{
@@ -55,14 +58,9 @@ impl Group {
     }
 
     fn learn(&mut self, now: Instant, peer: PeerId, report: &Report) {
-        if let Some(observed) = report.observed.filter(Address::is_connectable)
-            && !self.observed.contains(&observed)
-        {
-            // The oldest goes: we may have moved.
-            if self.observed.len() >= MAX_OBSERVED {
-                self.observed.remove(0);
-            }
-            self.observed.push(observed);
+        if let Some(neighbour) = self.neighbours.get_mut(&peer) {
+            let observed = report.observed.filter(Address::is_connectable);
+            neighbour.observed = observed.or(neighbour.observed);
         }
         self.heard.hear(now, peer, &report.own, Informant::Itself);
         if report.members.len() > MAX_HEARD {
@@ -92,12 +90,28 @@ impl Group {
             Member { peer: heard.peer, age, addresses: heard.addresses().collect() }
         });
         let members = members.collect();
-        let own = self.host.into_iter().chain(self.observed.iter().copied()).collect();
+        let own = self.host.into_iter().chain(self.observed_addresses()).collect();
         let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
         let observed = Some(Address::new(neighbour.session.remote, Origin::Observed));
         neighbour.set_reports(after);
         let report = Report { observed, own, members }.encode();
         self.send(peer, Channel::Control, report);
+    }
+
+    /// Where neighbours see us, as more than one says, or the only one who speaks; what most say
+    /// comes first.
+    fn observed_addresses(&self) -> Vec<Address> {
+        let mut counts: Vec<(Address, usize)> = Vec::new();
+        for address in self.neighbours.values().filter_map(|neighbour| neighbour.observed) {
+            match counts.iter_mut().find(|(known, _)| *known == address) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((address, 1)),
+            }
+        }
+        let is_alone = counts.len() == 1;
+        counts.retain(|(_, count)| *count > 1 || is_alone);
+        counts.sort_by_key(|(_, count)| Reverse(*count));
+        counts.into_iter().take(MAX_OBSERVED).map(|(address, _)| address).collect()
     }
 
     pub(super) fn report_to_somebody(&mut self, now: Instant) {

@@ -104,9 +104,9 @@ impl Heard {
         }
     }
 
-    /// All addresses, for telling others.
+    /// Those that others are told of: one member's word does not become two by being passed on.
     pub fn addresses(&self) -> impl Iterator<Item = Address> + '_ {
-        self.addresses.iter().map(|told| told.address)
+        self.trusted_addresses(false)
     }
 
     /// Those at which we may knock: nobody can send us to a stranger by a word of his own.

@@ -11,7 +11,7 @@ const MISS_INTERVAL: Duration = Duration::from_secs(1);
 /// Whoever was not asked for so long may be asked as if nothing had been.
 const MISS_MEMORY: Duration = Duration::from_secs(30);
 /// Who takes from us and never gave us anything is asked for something this often; who did, rarely.
-const AUDIT: Duration = Duration::from_millis(1200);
+const AUDIT: Duration = Duration::from_millis(700);
 const RARE_AUDIT: Duration = Duration::from_secs(120);
 /// A lead is measured by so many maps.
 const LEAD_MEMORY: f32 = 3.0;
@@ -51,6 +51,8 @@ pub(super) struct Neighbour {
     pub mapped: Option<Instant>,
     /// How far the stream has come, by its maps.
     pub claim: u64,
+    /// What it claimed last, and when, if that is too far from what we know.
+    doubtful: Option<(u64, Instant)>,
     /// How far it is ahead of us, in milliseconds.
     pub lead: f32,
     /// Where it says that the stream ends.
@@ -100,9 +102,30 @@ impl Neighbour {
         self.lead += (lead.clamp(-MOST_LEAD, MOST_LEAD) - self.lead) / weight;
         let before = std::mem::replace(&mut self.map, map);
         self.mapped = Some(now);
+        self.doubtful = None;
         if self.first_map.last == 0 {
             self.first_map = before;
         }
+    }
+
+    /// What it says is too far from what we know; it counts for nothing for now.
+    pub fn doubt(&mut self, now: Instant) {
+        self.doubtful = Some((std::mem::take(&mut self.claim), now));
+        self.map = Availability::default();
+    }
+
+    /// What it claimed lately though it was doubted.
+    pub fn doubted(&self, now: Instant) -> Option<u64> {
+        let is_fresh = |at: Instant| now.saturating_duration_since(at) < FRESH;
+        self.doubtful.filter(|(_, at)| is_fresh(*at)).map(|(claim, _)| claim)
+    }
+
+    /// What was doubted is true.
+    pub fn believe(&mut self, now: Instant) {
+        if let Some(claim) = self.doubted(now) {
+            self.claim = claim;
+        }
+        self.doubtful = None;
     }
 
     /// It is asked for these residues from now on.
@@ -174,6 +197,11 @@ impl Neighbour {
         }
         self.service.audited_at = Some(now);
         true
+    }
+
+    /// It was asked for something and never gave anything: its place is rather somebody else's.
+    pub fn has_given_nothing(&self) -> bool {
+        self.service.delivered_at.is_none() && self.service.misses > 0
     }
 
     /// It takes from others and gives nothing.

@@ -166,8 +166,8 @@ impl Pushers {
         let residue = residue(id);
         if let Some(slot) = self.assigned[residue].as_mut().filter(|slot| slot.asked.peer == *peer)
         {
-            // What was pulled from it says nothing.
-            if id >= slot.next {
+            // What was pulled from it says nothing, nor what is too far ahead to be pushed.
+            if (slot.next..=edge.farthest_near()).contains(&id) {
                 slot.has_delivered = true;
                 slot.passes = false;
                 slot.next = id + RESIDUES as u64;

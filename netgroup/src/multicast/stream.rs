@@ -13,7 +13,7 @@ use rand::rngs::StdRng;
 use rtmfp::crypto::PeerId;
 
 use super::{
-    StreamStats,
+    StreamEvent, StreamStats,
     collect::Collecting,
     edge::{DENSITY, Edge},
     misconduct::Misconduct,
@@ -339,8 +339,10 @@ impl Stream {
     pub fn on_fragment(&mut self, now: Instant, peer: PeerId, message: Bytes, rng: &mut StdRng) {
         let Some(fragment) = Fragment::decode(&message) else { return };
         let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
-        neighbour.serve(now);
         if matches!(self.role, Role::Publisher { .. }) {
+            if self.store.has(fragment.id) {
+                neighbour.serve(now);
+            }
             return;
         }
         let (id, size) = (fragment.id, message.len() as u64);
@@ -357,6 +359,9 @@ impl Stream {
         }
         if !self.is_credible(now, peer, id, is_source) {
             return;
+        }
+        if let Some(neighbour) = self.neighbours.get_mut(&peer) {
+            neighbour.serve(now);
         }
         if let Some(asked) = self.pulls.on_fragment(id) {
             self.stats.fragments_pulled += 1;
@@ -431,8 +436,11 @@ impl Stream {
             }
             self.edge.note(now, id);
             self.fresh = now;
-            // It goes on.
-            self.end.take_if(|end| end.at <= id);
+            // It goes on, whatever was said.
+            if self.end.take_if(|end| end.at <= id).is_some() && std::mem::take(&mut self.has_ended)
+            {
+                self.out.event(StreamEvent::Began { from_start: false });
+            }
         }
     }
 

@@ -37,6 +37,7 @@ impl Node {
                     membership.ask_again(now, endpoint, &self.server.connection);
                 }
             }
+            Action::Finish { peer, channel } => self.finish(now, endpoint, group, &peer, channel),
             Action::Reject { peer, flow } => {
                 if let Some(session) = self.session_of(endpoint, &peer) {
                     self.reject(now, endpoint, session, flow);
@@ -117,6 +118,21 @@ impl Node {
         let Some(mut view) = endpoint.session(session) else { return };
         ours.into_iter().for_each(|flow| view.close_flow(now, flow));
         theirs.into_iter().for_each(|flow| view.reject_flow(now, flow, 0));
+    }
+
+    fn finish(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        group: GroupHandle,
+        peer: &PeerId,
+        channel: Channel,
+    ) {
+        let Some(session) = self.session_of(endpoint, peer) else { return };
+        let flow = self.links.get_mut(&session).and_then(|link| link.take_channel(group, channel));
+        if let (Some(flow), Some(mut view)) = (flow, endpoint.session(session)) {
+            view.close_flow(now, flow);
+        }
     }
 
     fn send(

@@ -93,6 +93,11 @@ impl PeerLink {
         self.channels.insert((group, channel), flow);
     }
 
+    /// Our flow for this, which is to end.
+    pub fn take_channel(&mut self, group: GroupHandle, channel: Channel) -> Option<u64> {
+        self.channels.remove(&(group, channel))
+    }
+
     /// What our flow was for, which the peer wants no more of.
     pub fn remove_channel(&mut self, flow: u64) -> Option<(GroupHandle, Channel)> {
         let found = self.channel_of(flow)?;

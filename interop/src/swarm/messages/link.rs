@@ -30,6 +30,8 @@ pub(super) enum Note {
         kind: Incoming,
         bytes: Bytes,
     },
+    /// "Nothing more comes on my flow of this number."
+    Finished(u64),
     /// "I take no more of your flow of this number."
     Rejected(u64),
     /// "I have no more on my flows for this group."
@@ -42,7 +44,7 @@ impl Letter {
         CHUNK
             + match &self.note {
                 Note::Message { bytes, .. } => bytes.len(),
-                Note::Rejected(_) | Note::Left => 4,
+                Note::Finished(_) | Note::Rejected(_) | Note::Left => 4,
             }
     }
 
@@ -109,6 +111,13 @@ impl Link {
             self.flows.len() - 1
         });
         index as u64 + 1
+    }
+
+    /// Our flow for this, which is to end; its number is not used again.
+    pub fn take_flow(&mut self, group: usize, channel: Channel) -> Option<u64> {
+        let index = self.flows.iter().position(|flow| *flow == (group, channel))?;
+        self.flows[index].0 = usize::MAX;
+        Some(index as u64 + 1)
     }
 
     /// What our flow is for.

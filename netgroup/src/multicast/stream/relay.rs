@@ -28,7 +28,7 @@ const FEEDING: Duration = Duration::from_millis(500);
 /// Who is here for less than this may well have nothing yet.
 const LINKED_FOR: Duration = Duration::from_secs(1);
 /// Who gets a residue for so long has something of it.
-const AUDITED_AFTER: Duration = Duration::from_millis(1200);
+const AUDITED_AFTER: Duration = Duration::from_millis(600);
 /// A residue starves where it is so far behind the others.
 const STARVING: Duration = Duration::from_millis(600);
 /// Fewer neighbours say nothing about the swarm.
@@ -55,7 +55,9 @@ impl Stream {
         }
         self.revision += 1;
         self.budget.note(now, message.len());
-        if from.is_some() && id > self.edge.farthest_near() {
+        // What is too old for the others would be held against us.
+        let is_old = self.edge.age(now, id) > self.parameters.window;
+        if from.is_some() && (is_old || id > self.edge.farthest_near()) {
             return;
         }
         let bit = 1 << residue(id);
@@ -86,12 +88,16 @@ impl Stream {
         let Some(held) = self.store.get(id) else { return };
         let size = held.message.len();
         let bearable = neighbour.soon.unwrap_or(MAX_ANSWERS).clamp(LEAST_ANSWERS, MAX_ANSWERS);
+        // Who pushes this to us has it, and asks to see whether we serve others.
+        let is_audit = neighbour.is_asked(now, 1 << residue(id));
         let is_full = neighbour.backlog as f64 > bearable;
         let taken = self.taken();
         let may_answer = match (self.uplink, self.is_publisher()) {
-            (Uplink::Full, false) => false,
+            (Uplink::Full, is_source) if is_source || is_audit => {
+                self.budget.may_answer_when_full(now, size)
+            }
+            (Uplink::Full, _) => false,
             (_, false) => true,
-            (Uplink::Full, true) => self.budget.may_answer_when_full(now, size),
             (_, true) => self.budget.may_answer(now, size, self.places.count(), taken),
         };
         if is_full || !may_answer {
@@ -113,7 +119,8 @@ impl Stream {
     /// Who asks gets, as far as there are places.
     pub(super) fn assign_places(&mut self, now: Instant) {
         for neighbour in self.neighbours.values_mut() {
-            neighbour.taker.is_free_rider = neighbour.is_free_rider();
+            neighbour.taker.is_free_rider =
+                neighbour.is_free_rider() || neighbour.has_given_nothing();
         }
         self.places.assign(now, self.neighbours.values_mut().map(|neighbour| &mut neighbour.taker));
     }

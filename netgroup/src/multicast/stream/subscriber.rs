@@ -141,10 +141,8 @@ impl Stream {
         let is_beyond = neighbour.map.last > self.edge.farthest_credible();
         let is_trusted = is_alone || neighbour.is_source;
         if is_beyond && highest > 0 && !is_standing && !is_trusted {
-            neighbour.map = Availability::default();
-            neighbour.claim = 0;
-            self.out.suspect(peer, Misconduct::FarMap);
-            return;
+            neighbour.doubt(now);
+            return self.on_far_claim(now, peer);
         }
         let believed = self.believed();
         if (is_standing && believed > self.edge.farthest_credible())
@@ -159,6 +157,23 @@ impl Stream {
             .is_some_and(|neighbour| self.pushers.on_map(&peer, &neighbour.map));
         if has_passed || self.is_hungry() {
             self.work(now, rng);
+        }
+    }
+
+    /// Somebody speaks of a stream far from what we know of it. If that rests on one alone and most
+    /// say otherwise, it was he who lied; else it is a lie once enough neighbours know better.
+    fn on_far_claim(&mut self, now: Instant, peer: PeerId) {
+        let far = self.neighbours.values().filter(|other| other.doubted(now).is_some()).count();
+        let knows = |other: &&super::Neighbour| other.claim > 0 && other.is_fresh(now);
+        let near = self.neighbours.values().filter(knows).count();
+        let needed = 2 + self.neighbours.len() / NEIGHBOURS_A_WITNESS;
+        if far >= needed && far > near {
+            self.begin_anew();
+            self.neighbours.values_mut().for_each(|other| other.believe(now));
+            let believed = self.believed();
+            self.note_edge(now, believed);
+        } else if near >= needed {
+            self.out.suspect(peer, Misconduct::FarMap);
         }
     }
 

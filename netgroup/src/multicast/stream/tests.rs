@@ -23,6 +23,8 @@ struct Rig {
     played: usize,
     suspects: Vec<(PeerId, Misconduct)>,
     ended: bool,
+    /// It says what it has, and pushes nothing.
+    silent: Option<u8>,
 }
 
 impl Rig {
@@ -36,7 +38,16 @@ impl Rig {
             stream.add_neighbour(now, relay(seed), parameters);
         }
         let rng = StdRng::seed_from_u64(1);
-        Self { now, stream, rng, last: 0, played: 0, suspects: Vec::new(), ended: false }
+        Self {
+            now,
+            stream,
+            rng,
+            last: 0,
+            played: 0,
+            suspects: Vec::new(),
+            ended: false,
+            silent: None,
+        }
     }
 
     /// One that has played for a while.
@@ -84,7 +95,7 @@ impl Rig {
                 self.receive(1, last);
             }
             for seed in 1..=4 {
-                if self.stream.pushers.asks(&relay(seed), last) {
+                if self.silent != Some(seed) && self.stream.pushers.asks(&relay(seed), last) {
                     self.receive(seed, last);
                 }
             }
@@ -253,4 +264,77 @@ fn a_full_source_answers_few_pulls_but_some() {
     let (free, full) = (answered(Uplink::Free), answered(Uplink::Full));
     assert_eq!(free, 200);
     assert!((10..60).contains(&full), "{full}");
+}
+
+#[test]
+fn a_stream_that_was_said_to_have_ended_may_go_on() {
+    let mut rig = Rig::playing();
+    for seed in 2..=3 {
+        rig.hear(seed, MediaControl::End(rig.last + 1));
+    }
+    rig.now += END_PATIENCE * 2;
+    rig.stream.handle_timeout(rig.now, &mut rig.rng);
+    rig.settle();
+    assert!(rig.ended);
+    rig.assert_plays_on();
+    assert!(!rig.stream.has_ended());
+}
+
+#[test]
+fn junk_is_no_service() {
+    let now = Instant::now();
+    let (mut stream, mut rng) = (crowded_source(now), StdRng::seed_from_u64(1));
+    let is_free_rider = |stream: &mut Stream| {
+        let neighbour = stream.neighbours.get_mut(&relay(1)).unwrap();
+        for miss in 1..=5 {
+            neighbour.miss(now + Duration::from_secs(2) * miss);
+        }
+        neighbour.is_free_rider()
+    };
+    assert!(is_free_rider(&mut stream));
+    stream.on_fragment(now, relay(1), Fragment::encode(1 << 53, None, 0, b""), &mut rng);
+    assert!(stream.neighbours[&relay(1)].is_free_rider());
+    stream.publish(now, 9, 1, &Bytes::from_static(&[0x27; 600]));
+    stream.on_fragment(now, relay(1), Fragment::encode(1, None, 0, b""), &mut rng);
+    assert!(!stream.neighbours[&relay(1)].is_free_rider());
+}
+
+#[test]
+fn what_is_too_old_for_others_is_not_pushed() {
+    let mut rig = Rig::playing();
+    rig.stream.add_neighbour(rig.now, relay(9), StreamParameters::default());
+    rig.stream.neighbours.get_mut(&relay(1)).unwrap().is_source = true;
+    let sent = |rig: &mut Rig, id: u64| {
+        let before = rig.stream.stats().bytes_sent;
+        rig.hear(9, MediaControl::PushMask(0xff));
+        rig.stream.set_way(&relay(9), Way::default());
+        rig.receive(1, id);
+        rig.stream.stats().bytes_sent - before
+    };
+    let missed = rig.last + 1;
+    rig.last += 1;
+    rig.run(Duration::from_secs(9));
+    assert_eq!(sent(&mut rig, missed), 0);
+    let next = rig.last + 1;
+    assert!(sent(&mut rig, next) > 0);
+}
+
+#[test]
+fn who_leaps_far_ahead_does_not_keep_its_residues() {
+    let mut rig = Rig::playing();
+    let residues = |rig: &Rig| {
+        let pushers = rig.stream.pushers().filter(|(peer, _)| *peer == relay(2));
+        pushers.map(|(_, count)| count).sum::<u32>()
+    };
+    assert!(residues(&rig) > 0);
+    rig.silent = Some(2);
+    let mut kept = 0;
+    for _ in 0..40 {
+        for far in 1000..1008 {
+            rig.receive(2, rig.last + far);
+        }
+        rig.run(Duration::from_millis(500));
+        kept += residues(&rig);
+    }
+    assert!(kept < 20, "{kept}");
 }

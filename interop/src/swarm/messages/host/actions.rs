@@ -56,7 +56,16 @@ impl Host {
                 }
             }
             Action::AskServer => self.ask_server(world, now, group),
+            Action::Finish { peer, channel } => self.finish(group, host_of(&peer), channel),
             Action::Reject { peer, flow } => self.reject(group, host_of(&peer), flow),
+        }
+    }
+
+    fn finish(&mut self, group: usize, to: usize, channel: Channel) {
+        let flow = self.links.get_mut(&to).and_then(|link| link.take_flow(group, channel));
+        if let Some(flow) = flow {
+            let note = Note::Finished(flow);
+            self.post(to, Letter { group, place: None, deadline: None, note }, false);
         }
     }
 
@@ -111,6 +120,11 @@ impl Host {
                     self.groups[group].handle_flow_opened(now, peer, flow, kind);
                 }
                 self.groups[group].handle_message(now, peer, flow, bytes);
+            }
+            Note::Finished(flow) => {
+                let Some(link) = self.links.get_mut(&from) else { return };
+                link.known.retain(|known| *known != (group, flow));
+                self.groups[group].handle_flow_finished(now, peer, flow);
             }
             Note::Rejected(flow) => {
                 let Some(link) = self.links.get(&from) else { return };
