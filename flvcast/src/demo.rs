@@ -26,7 +26,8 @@ use crate::{
 };
 
 const CHANNEL: &str = "demo";
-const VIEWERS: usize = 3;
+/// More than the caster has places for, so that they have to feed each other.
+const VIEWERS: usize = 6;
 const TICK: Duration = Duration::from_millis(50);
 const PROGRESS: Duration = Duration::from_secs(5);
 /// At the end, what was cast just now may still be on its way.

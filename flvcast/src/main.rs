@@ -62,7 +62,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Server, caster and three viewers on this machine, with a page to look at
+    /// Server, caster and six viewers on this machine, with a page to look at
     #[cfg(feature = "demo")]
     #[command(after_help = DEMO_EXAMPLES)]
     Demo {

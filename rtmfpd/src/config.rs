@@ -43,6 +43,7 @@ pub struct ServerConfig {
     pub hostname: Option<String>,
     /// Diffie-Hellman groups of our keys, in the order offered; empty means 2, 5 and 14 as Adobe's
     /// servers, or 2 and 14 if keys are static.
+    #[serde(alias = "group")]
     pub groups: Vec<GroupNumber>,
     /// HMACs on packets.
     pub hmac: Option<Want>,

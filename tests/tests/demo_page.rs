@@ -32,7 +32,7 @@ fn the_film_plays_in_chromium() {
     let goes_on = wait_for(Duration::from_secs(20), || time().filter(|at| *at > began + 5.0));
     assert!(goes_on.is_some(), "the film stands still at {:?}", time());
     assert_eq!(page.evaluate("document.getElementById('status').textContent"), "live");
-    assert_eq!(page.evaluate("document.querySelectorAll('#viewers tr').length"), 3);
+    assert_eq!(page.evaluate("document.querySelectorAll('#viewers tr').length"), 6);
     assert!(page.evaluate("document.getElementById('film').videoWidth").as_f64() == Some(640.0));
     check_with_ffmpeg(&http);
     page.keep_screenshot("demo");

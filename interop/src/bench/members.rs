@@ -185,6 +185,9 @@ fn run_part(arguments: &Arguments, part: usize) -> Result<Part, AnyError> {
 impl Arguments {
     fn check(&self) -> Result<(), AnyError> {
         let is_time = |seconds: f64| (0.0..=86_400.0).contains(&seconds);
+        if self.members == 0 {
+            return Err("--members: one at least, please".into());
+        }
         if self.liars > self.members {
             return Err("--liars: no more than --members, please".into());
         }

@@ -103,7 +103,7 @@ impl Figures {
         let minutes = tally.late_time.as_secs_f64() / 60.0;
         Self {
             peers,
-            continuity: ratio(tally.in_time, tally.owed),
+            continuity: if tally.owed > 0 { ratio(tally.in_time, tally.owed) } else { f64::NAN },
             delay_ms: Quantiles::of(&tally.delay),
             start_ms: Quantiles::of(&tally.start),
             source_ratio: ratio(tally.source_sent, tally.source_published),
@@ -137,7 +137,13 @@ impl Figures {
         }
         row("viewers", self.peers.to_string());
         row("time", format!("{:.0} s in {:.0} s", scenario.seconds, took.as_secs_f64()));
-        row("continuity", format!("{:.3} %", self.continuity * 100.0));
+        row(
+            "continuity",
+            match self.continuity {
+                part if part.is_nan() => "unknown: run for longer than 12 seconds".to_owned(),
+                part => format!("{:.3} %", part * 100.0),
+            },
+        );
         row("delay: median, 95th, 99th", times(&self.delay_ms));
         row("start: median, 95th, 99th", times(&self.start_ms));
         row("caster's upload", format!("{:.2} times the stream", self.source_ratio));
@@ -148,7 +154,7 @@ impl Figures {
         row("fragments received twice", percent(self.duplicate_share));
         row("sessions a member and minute", format!("{:.2}", self.sessions_per_member_minute));
         row("longest gap", format!("{:.1} s", self.longest_gap_ms / 1000.0));
-        row("meshes", self.meshes.to_string());
+        row("meshes (1: all are connected)", self.meshes.to_string());
         if self.dropped != (0, 0) {
             let (liars, honest) = self.dropped;
             row("dropped for lying", format!("liars {liars} times, honest members {honest} times"));
