@@ -28,7 +28,7 @@ const FEEDING: Duration = Duration::from_millis(500);
 /// Who is here for less than this may well have nothing yet.
 const LINKED_FOR: Duration = Duration::from_secs(1);
 /// Who gets a residue for so long has something of it.
-const AUDITED_AFTER: Duration = Duration::from_millis(600);
+const AUDITED_AFTER: Duration = Duration::from_millis(1200);
 /// A residue starves where it is so far behind the others.
 const STARVING: Duration = Duration::from_millis(600);
 /// Fewer neighbours say nothing about the swarm.
