@@ -109,10 +109,9 @@ impl UplinkWatch {
         look.losses.sort_unstable_by(f64::total_cmp);
         look.queues.sort_unstable();
         // What one or two lose may be their own doing; a full uplink shows in their queues too.
-        let losses = Some(&look.losses).filter(|losses| losses.len() > FEW);
-        let lost =
-            losses.and_then(|losses| common(losses)).unwrap_or(0.0) - always.min(MOST_BY_CHANCE);
-        Uplink::of(common(&look.queues).unwrap_or_default(), lost)
+        let lost = common(&look.losses).filter(|_| look.losses.len() > FEW).unwrap_or(0.0);
+        let beyond_chance = lost - always.min(MOST_BY_CHANCE);
+        Uplink::of(common(&look.queues).unwrap_or_default(), beyond_chance)
     }
 
     fn note(&mut self, now: Instant, sent: u64, lost: u64) {

@@ -69,6 +69,12 @@ impl Rig {
         self.hear(peer, MEDIA_CONTROL, MediaControl::Announce(announcement).encode());
     }
 
+    /// A member that has the stream.
+    fn meet(&mut self, peer: PeerId) {
+        self.join(peer);
+        self.announce(peer);
+    }
+
     fn show(&mut self, peer: PeerId, last: u64) {
         let map = Availability::of(last.saturating_sub(500), last, |_| u64::MAX);
         self.hear(peer, MEDIA_CONTROL, MediaControl::Availability(map).encode());
@@ -93,13 +99,11 @@ impl Rig {
 #[test]
 fn who_spoke_first_of_a_stream_does_not_have_the_others_dropped() {
     let mut rig = Rig::new();
-    rig.join(LIAR);
-    rig.announce(LIAR);
+    rig.meet(LIAR);
     rig.show(LIAR, 1);
     let honest: Vec<PeerId> = (20..30).map(id).collect();
     for peer in &honest {
-        rig.join(*peer);
-        rig.announce(*peer);
+        rig.meet(*peer);
     }
     for step in 0..200 {
         rig.now += Duration::from_millis(50);
@@ -153,8 +157,7 @@ fn where_we_are_is_what_two_say() {
 #[test]
 fn flows_of_a_stream_that_is_over_are_ended() {
     let mut rig = Rig::new();
-    rig.join(id(20));
-    rig.announce(id(20));
+    rig.meet(id(20));
     while rig.group.poll_action().is_some() {}
     rig.now += Duration::from_secs(3600);
     rig.group.handle_timeout(rig.now);
@@ -167,11 +170,9 @@ fn flows_of_a_stream_that_is_over_are_ended() {
 #[test]
 fn between_one_word_and_another_nobody_is_dropped() {
     let mut rig = Rig::new();
-    rig.join(LIAR);
-    rig.announce(LIAR);
+    rig.meet(LIAR);
     rig.show(LIAR, 1);
-    rig.join(id(20));
-    rig.announce(id(20));
+    rig.meet(id(20));
     for step in 0..20 {
         rig.now += Duration::from_millis(500);
         rig.show(id(20), 8000 + step * 40);

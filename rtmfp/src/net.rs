@@ -144,7 +144,7 @@ impl<A: App> Driver<A> {
     }
 
     /// Reads every readable socket, until it would block or others have waited long enough;
-    /// settles after each batch.
+    /// settles between batches.
     fn receive(&mut self) -> io::Result<()> {
         for index in 0..self.sockets.len() {
             for _ in 0..MAX_BATCHES {

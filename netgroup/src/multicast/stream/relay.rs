@@ -56,8 +56,8 @@ impl Stream {
         self.revision += 1;
         self.budget.note(now, message.len());
         // What is too old for the others would be held against us.
-        let is_old = self.edge.age(now, id) > self.parameters.window;
-        if from.is_some() && (is_old || id > self.edge.farthest_near()) {
+        let is_old = || self.edge.age(now, id) > self.parameters.window;
+        if from.is_some() && (id > self.edge.farthest_near() || is_old()) {
             return;
         }
         let bit = 1 << residue(id);
