@@ -338,3 +338,39 @@ fn who_leaps_far_ahead_does_not_keep_its_residues() {
     }
     assert!(kept < 20, "{kept}");
 }
+
+#[test]
+fn who_never_gave_anything_loses_its_place_at_the_first_silence() {
+    let now = Instant::now();
+    let places_after_a_miss = |has_served: bool| {
+        let mut stream = crowded_source(now);
+        assert_eq!(stream.neighbours[&relay(1)].taker.gets, 0xff);
+        let neighbour = stream.neighbours.get_mut(&relay(1)).unwrap();
+        if has_served {
+            neighbour.serve(now);
+        }
+        neighbour.miss(now);
+        stream.assign_places(now);
+        stream.neighbours[&relay(1)].taker.gets
+    };
+    assert_eq!(places_after_a_miss(true), 0xff);
+    assert_eq!(places_after_a_miss(false), 0);
+}
+
+#[test]
+fn a_full_relay_answers_those_who_push_to_it() {
+    let mut rig = Rig::playing();
+    rig.stream.set_uplink(Uplink::Full);
+    let is_answered = |rig: &mut Rig, from: u8, id: u64| {
+        let before = rig.stream.stats().bytes_sent;
+        rig.hear(from, MediaControl::Pull(id));
+        rig.stream.stats().bytes_sent > before
+    };
+    rig.stream.add_neighbour(rig.now, relay(9), StreamParameters::default());
+    let id = rig.last;
+    let pusher = (1..=4).find(|seed| rig.stream.pushers.asks(&relay(*seed), id)).unwrap();
+    assert!(!is_answered(&mut rig, 9, id));
+    rig.now += Duration::from_secs(1);
+    assert!(is_answered(&mut rig, pusher, id));
+    assert!((0..100).any(|_| !is_answered(&mut rig, pusher, id)), "nor without end");
+}
