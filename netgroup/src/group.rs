@@ -24,7 +24,7 @@ use crate::{
     GroupSpec,
     heard::HeardList,
     multicast::{Misconduct, Stream, StreamEvent, StreamStats},
-    wire::StreamKey,
+    wire::{Announcement, StreamKey},
 };
 pub use membership::Parting;
 use neighbour::Neighbour;
@@ -183,7 +183,9 @@ pub struct Group {
     streams: BTreeMap<StreamKey, Stream>,
     subscriptions: Vec<String>,
     /// Publications of others under names that we publish, as they were told of.
-    contested: VecDeque<StreamKey>,
+    contested: VecDeque<(StreamKey, Instant)>,
+    /// Publications for which there was no room, and who told of them; the latest first.
+    waiting: VecDeque<(PeerId, Announcement)>,
     /// Until when who did wrong is not let in.
     banned: BTreeMap<PeerId, Instant>,
     topology: Topology,
@@ -213,6 +215,7 @@ impl Group {
             streams: BTreeMap::new(),
             subscriptions: Vec::new(),
             contested: VecDeque::new(),
+            waiting: VecDeque::new(),
             banned: BTreeMap::new(),
             topology: Topology::new(now),
             next_report: now + reports::REPORT_PERIOD,
@@ -289,6 +292,7 @@ impl Group {
         self.ask_server(now);
         if self.topology.next_look <= now {
             self.update_topology(now);
+            self.take_waiting(now);
         }
         if self.next_report <= now {
             self.next_report = now + reports::REPORT_PERIOD;

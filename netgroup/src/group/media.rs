@@ -16,11 +16,16 @@ use crate::{
 
 /// Publications known at once; the least credible makes room.
 const MAX_STREAMS: usize = 16;
-/// Publications that one neighbour may bring to us.
+/// Publications that one neighbour may make or bring to us.
 const MAX_BROUGHT: usize = 4;
-/// Publications of others under our own names that were told of.
+/// Publications for which there was no room and that may get some.
+const MAX_WAITING: usize = 32;
+/// Publications of others under our own names that are told of in a time.
 const MAX_CONTESTED: usize = 8;
-/// Only one that has been still for this long makes room.
+const CONTEST_MEMORY: Duration = Duration::from_secs(600);
+/// Bytes held of all publications of others together.
+const MAX_HELD: usize = 256 << 20;
+/// Who one neighbour alone speaks of makes room after being still for so long.
 const IDLE: Duration = Duration::from_secs(10);
 /// A stream that we want and get nothing of for this long may be cut off from us.
 const SILENCE: Duration = Duration::from_millis(2500);
@@ -88,12 +93,28 @@ impl Group {
         for key in over.map(|(key, _)| *key).collect::<Vec<_>>() {
             self.forget_stream(&key);
         }
+        self.keep_to_budget();
         let due = self.streams.iter().filter(|(_, stream)| stream.next_timeout() <= now);
         for key in due.map(|(key, _)| *key).collect::<Vec<_>>() {
             if let Some(stream) = self.streams.get_mut(&key) {
                 stream.handle_timeout(now, &mut self.rng);
             }
             self.settle_stream(now, &key);
+        }
+    }
+
+    /// Who holds most makes do with less.
+    fn keep_to_budget(&mut self) {
+        loop {
+            let others = || self.streams.iter().filter(|(_, stream)| !stream.is_publisher());
+            let held: usize = others().map(|(_, stream)| stream.bytes_held()).sum();
+            let largest = others().max_by_key(|(_, stream)| stream.bytes_held());
+            let Some(key) = largest.filter(|_| held > MAX_HELD).map(|(key, _)| *key) else {
+                return;
+            };
+            if let Some(stream) = self.streams.get_mut(&key) {
+                stream.let_go_of(held - MAX_HELD);
+            }
         }
     }
 
@@ -200,21 +221,23 @@ impl Group {
         let publishes_it =
             |stream: &Stream| stream.is_publisher() && stream.name() == announcement.name;
         if self.streams.values().any(publishes_it) {
-            self.note_contest(key);
+            self.note_contest(now, key);
             return false;
         }
         if !self.subscriptions.contains(&announcement.name) {
             return false;
         }
-        let brought = self.streams.values().filter(|stream| stream.was_brought_by(&peer)).count();
-        if brought >= MAX_BROUGHT {
+        if self.answers_for(&peer) >= MAX_BROUGHT {
             // A relay tells of what there is; too many are its own doing only if it made them.
             if publisher_of(&key, &peer) {
                 self.suspect(now, peer, Misconduct::TooManyStreams);
             }
             return false;
         }
-        if !self.make_room(now) {
+        if !self.make_room(now, &peer) {
+            self.waiting.retain(|(_, waiting)| waiting.key != key);
+            self.waiting.truncate(MAX_WAITING - 1);
+            self.waiting.push_front((peer, announcement));
             return false;
         }
         let name = announcement.name.clone();
@@ -223,27 +246,52 @@ impl Group {
         true
     }
 
-    /// Tells once of each.
-    fn note_contest(&mut self, key: StreamKey) {
-        if self.contested.contains(&key) {
-            return;
+    /// Streams for which there was no room are asked for once there is.
+    pub(super) fn take_waiting(&mut self, now: Instant) {
+        for (peer, announcement) in std::mem::take(&mut self.waiting) {
+            let key = announcement.key;
+            let is_here = self.neighbours.get(&peer).is_some_and(|other| other.is_member());
+            let is_news = !self.streams.contains_key(&key);
+            if is_here && is_news && self.take_stream(now, peer, announcement) {
+                self.announce(peer, &key, MediaLink::Offered);
+            }
         }
-        if self.contested.len() >= MAX_CONTESTED {
-            self.contested.pop_front();
-        }
-        self.contested.push_back(key);
-        self.events.push_back(GroupEvent::StreamContested { key });
     }
 
-    /// Streams that several know are not displaced by such as only one speaks of.
-    fn make_room(&mut self, now: Instant) -> bool {
+    /// How many streams a neighbour made, or told us of.
+    fn answers_for(&self, peer: &PeerId) -> usize {
+        self.streams.values().filter(|stream| stream.principal() == Some(*peer)).count()
+    }
+
+    /// Tells once of each, and not of any number of them.
+    fn note_contest(&mut self, now: Instant, key: StreamKey) {
+        let is_old =
+            |(_, at): &(StreamKey, Instant)| now.saturating_duration_since(*at) > CONTEST_MEMORY;
+        self.contested.pop_front_if(|contest| is_old(contest));
+        let is_known = self.contested.iter().any(|(known, _)| *known == key);
+        if !is_known && self.contested.len() < MAX_CONTESTED {
+            self.contested.push_back((key, now));
+            self.events.push_back(GroupEvent::StreamContested { key });
+        }
+    }
+
+    /// Makes room for a stream that `peer` answers for. Streams that several know are not displaced
+    /// by such as only one speaks of; but nobody keeps two places while others have none.
+    fn make_room(&mut self, now: Instant, peer: &PeerId) -> bool {
         if self.streams.len() < MAX_STREAMS {
             return true;
         }
-        let doubtful = self.streams.iter().filter(|(_, stream)| {
-            !stream.is_publisher() && !stream.is_vouched_for() && stream.idle(now) > IDLE
-        });
-        let idlest = doubtful.max_by_key(|(_, stream)| stream.idle(now));
+        let fair = self.answers_for(peer) + 1;
+        let takes_too_many = |stream: &Stream| {
+            stream.principal().is_some_and(|principal| self.answers_for(&principal) > fair)
+        };
+        let may_go = |stream: &Stream| {
+            let idle = stream.idle(now);
+            let is_still = idle > LONG_SILENCE || (!stream.is_vouched_for() && idle > IDLE);
+            !stream.is_publisher() && (is_still || takes_too_many(stream))
+        };
+        let candidates = self.streams.iter().filter(|(_, stream)| may_go(stream));
+        let idlest = candidates.max_by_key(|(_, stream)| stream.idle(now));
         let Some(key) = idlest.map(|(key, _)| *key) else { return false };
         self.forget_stream(&key);
         true
@@ -287,22 +335,26 @@ impl Group {
         self.settle_stream(now, key);
     }
 
-    /// Whether a stream that we want and had has fallen silent, though it may go on elsewhere.
+    /// Whether all we had of a stream that we want has fallen silent, though it may go on elsewhere.
     pub(super) fn misses_stream(&self, now: Instant) -> bool {
-        let is_silent = |stream: &Stream| {
-            let idle = stream.idle(now);
-            idle > SILENCE && idle < LONG_SILENCE && !stream.has_ended()
-        };
         self.subscriptions.iter().any(|name| {
             let mut of_name =
                 self.streams.values().filter(|stream| stream.name() == name).peekable();
-            of_name.peek().is_some() && of_name.all(is_silent)
+            of_name.peek().is_some() && of_name.all(|stream| is_missed(now, stream))
         })
     }
 
-    /// Whether a stream is wanted of which nobody here knows.
-    pub(super) fn awaits_stream(&self) -> bool {
+    /// Whether a stream is wanted of which nobody here knows; or one of several publications has
+    /// fallen silent, which the others may have replaced, or may only hide.
+    pub(super) fn may_miss_stream(&self, now: Instant) -> bool {
         let is_known = |name: &String| self.streams.values().any(|stream| stream.name() == name);
-        !self.subscriptions.iter().all(is_known)
+        let is_cut_off = |stream: &Stream| is_missed(now, stream) && stream.has_fragments();
+        !self.subscriptions.iter().all(is_known) || self.streams.values().any(is_cut_off)
     }
+}
+
+/// Silent before its end, and not for so long that it is likely to be over.
+fn is_missed(now: Instant, stream: &Stream) -> bool {
+    let is_silent = (SILENCE..LONG_SILENCE).contains(&stream.idle(now));
+    is_silent && !stream.is_publisher() && !stream.has_ended()
 }

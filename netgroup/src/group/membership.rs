@@ -19,8 +19,10 @@ use crate::{
     wire::{Join, control},
 };
 
-/// Neighbours that proved membership; more are closed at once.
+/// Neighbours that proved membership; who comes then takes the place of one that was asked to go so
+/// long ago, or is closed at once.
 const MAX_MEMBERS: usize = 96;
+const TIME_TO_GO: Duration = Duration::from_secs(5);
 /// Sessions that have proved nothing yet; the oldest makes room.
 const MAX_STRANGERS: usize = 24;
 /// A session whose peer has not proved membership by then is closed.
@@ -50,8 +52,8 @@ impl Group {
     /// A session with a peer is open.
     pub fn handle_peer_opened(&mut self, now: Instant, peer: PeerId, session: PeerSession) {
         self.connecting.remove(&peer);
-        let members = self.neighbours.values().filter(|neighbour| neighbour.is_member()).count();
-        if members >= MAX_MEMBERS || self.is_banned(now, &peer) {
+        let has_place = !self.is_full() || self.overstaying(now).is_some();
+        if !has_place || self.is_banned(now, &peer) {
             self.actions.push_back(Action::Disconnect { peer });
             return;
         }
@@ -60,6 +62,20 @@ impl Group {
         if session.is_initiator {
             self.introduce_ourselves(peer);
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.neighbours.values().filter(|neighbour| neighbour.is_member()).count() >= MAX_MEMBERS
+    }
+
+    /// Who was asked to go before all others, has stayed, and is of no use to us.
+    fn overstaying(&self, now: Instant) -> Option<PeerId> {
+        let dear = self.dear();
+        let asked = self.neighbours.iter().filter_map(|(peer, other)| {
+            let at = other.asked_to_leave.filter(|at| *at + TIME_TO_GO < now)?;
+            (other.is_member() && !dear.contains(peer)).then_some((at, *peer))
+        });
+        asked.min().map(|(_, peer)| peer)
     }
 
     fn make_room_for_stranger(&mut self, now: Instant) {
@@ -275,6 +291,14 @@ impl Group {
             self.reject(peer, flow);
             return;
         }
+        let is_new = !neighbour.is_member();
+        if is_new && self.is_full() {
+            match self.overstaying(now) {
+                Some(other) => self.part_from(now, other),
+                None => return self.drop_neighbour(now, peer),
+            }
+        }
+        let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
         let was_introduced = neighbour.standing != Standing::Stranger;
         let reports = neighbour.reports().unwrap_or(Reports::None);
         neighbour.standing = Standing::Member { control_flow: flow, reports };

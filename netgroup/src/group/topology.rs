@@ -136,7 +136,7 @@ impl Group {
             && lost > 1
             && now.saturating_duration_since(since) < 4 * LOSS_SPAN;
         let is_urgent = is_alone || has_lost_many || self.misses_stream(now);
-        if is_urgent || self.awaits_stream() {
+        if is_urgent || self.may_miss_stream(now) {
             self.actions.push_back(Action::AskServer);
             let asking_since = *self.topology.asking_since.get_or_insert(now);
             let hope = if is_urgent { HOPE } else { FAINT_HOPE };
@@ -227,7 +227,7 @@ impl Group {
 
     /// Neighbours that we would not do without: the nearest on the ring and in time, the one by
     /// chance, and those with whom a stream is exchanged.
-    fn dear(&self) -> BTreeSet<PeerId> {
+    pub(super) fn dear(&self) -> BTreeSet<PeerId> {
         let is_connected = |heard: &Heard| heard.is_connected;
         let nearest = self.heard.nearest(&self.own, NEAREST_A_SIDE, is_connected);
         let quick = self.latencies().into_iter().take(LOWEST_LATENCY).map(|(_, peer)| peer);

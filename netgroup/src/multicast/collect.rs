@@ -96,7 +96,7 @@ impl Collecting {
 
     /// There are no pictures at all, and enough of the rest.
     fn is_sound_enough(&self, store: &Store, last: u64) -> bool {
-        let starts = (self.floor..=last).filter_map(|id| store.get(id)?.fragment.start);
+        let starts = store.range(self.floor, last).filter_map(|held| held.fragment.start);
         let mut range: Option<(u32, u32)> = None;
         for start in starts {
             if start.kind == VIDEO {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{edge::DENSITY, takers::Taker};
+use super::{edge::DENSITY, relay_budget::Bucket, takers::Taker};
 use crate::wire::{Availability, StreamParameters};
 
 /// Who leaves pulls unanswered so many times in a row, at least a second apart, is a free rider.
@@ -76,6 +76,8 @@ pub(super) struct Neighbour {
     pub soon: Option<f64>,
     /// Pulls that it has not answered yet.
     pub pulls: usize,
+    /// What it may still pull.
+    pub pulled: Bucket,
     service: Service,
 }
 

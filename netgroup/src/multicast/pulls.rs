@@ -15,8 +15,8 @@ const MAX_RETRY: Duration = Duration::from_secs(3);
 const MAX_OUTSTANDING: usize = 512;
 const MAX_OF_ONE: usize = 24;
 /// So much of the stream's pace may be pulled, in the long run and at once.
-const PACE_SHARE: f64 = 1.5;
-const BURST: f64 = 14.0;
+pub(super) const PACE_SHARE: f64 = 1.5;
+pub(super) const BURST: f64 = 14.0;
 
 #[derive(Debug, Clone, Copy)]
 struct Pull {

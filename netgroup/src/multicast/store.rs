@@ -1,7 +1,7 @@
 //! The fragments held, by number; bounded in time, span and bytes.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -31,11 +31,12 @@ impl Held {
     }
 }
 
+/// What a fragment takes besides its bytes.
+const OVERHEAD: usize = size_of::<(u64, Held)>();
+
 #[derive(Debug, Default)]
 pub(super) struct Store {
-    /// Number of the front slot.
-    base: u64,
-    slots: VecDeque<Option<Held>>,
+    fragments: BTreeMap<u64, Held>,
     held: Bits,
     bytes: usize,
     /// Starts of key frames, in order.
@@ -44,20 +45,30 @@ pub(super) struct Store {
 
 impl Store {
     pub fn get(&self, id: u64) -> Option<&Held> {
-        self.slots.get(usize::try_from(id.checked_sub(self.base)?).ok()?)?.as_ref()
+        self.fragments.get(&id)
     }
 
     pub fn has(&self, id: u64) -> bool {
         self.held.has(id)
     }
 
+    /// What is held from `first` to `last`, in order.
+    pub fn range(&self, first: u64, last: u64) -> impl Iterator<Item = &Held> {
+        self.fragments.range(first..=last.max(first)).map(|(_, held)| held)
+    }
+
     /// First number that is held, if any is.
     pub fn first(&self) -> u64 {
-        self.base
+        self.fragments.first_key_value().map_or(0, |(id, _)| *id)
     }
 
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.fragments.is_empty()
+    }
+
+    /// What it takes of memory, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The last fragment held, up to `limit`.
@@ -77,7 +88,7 @@ impl Store {
 
     /// What is held of the numbers from `first` to `last`, which is held itself.
     pub fn map(&self, first: u64, last: u64) -> Availability {
-        Availability::of(first.max(self.base), last, |id| self.held.up_to(id))
+        Availability::of(first.max(self.first()), last, |id| self.held.up_to(id))
     }
 
     /// The latest key frame held from `id` on.
@@ -87,73 +98,58 @@ impl Store {
 
     /// The first fragment held that begins a message, from `id` on.
     pub fn next_start(&self, id: u64) -> Option<&Held> {
-        let from = usize::try_from(id.saturating_sub(self.base)).ok()?;
-        let slots = self.slots.range(from.min(self.slots.len())..);
-        slots.flatten().find(|held| held.fragment.start.is_some())
+        self.range(id, u64::MAX).find(|held| held.fragment.start.is_some())
     }
 
-    /// Keeps a fragment, and if need be lets the oldest go. False if it is held already.
+    /// Keeps a fragment, and if need be lets the oldest go. False if it is held already, or too
+    /// far before the rest.
     pub fn insert(&mut self, now: Instant, fragment: Fragment, message: Bytes) -> bool {
         let id = fragment.id;
-        if self.has(id) {
+        let last = self.fragments.last_key_value().map_or(id, |(last, _)| *last);
+        if self.has(id) || last.saturating_sub(id) >= MAX_SPAN {
             return false;
         }
-        if self.slots.is_empty() {
-            (self.base, self.held) = (id, Bits::default());
-        }
-        while id < self.base {
-            if self.slots.len() as u64 >= MAX_SPAN {
-                return false;
-            }
-            self.slots.push_front(None);
-            self.base -= 1;
-        }
-        while id - self.base >= MAX_SPAN {
-            self.pop_front();
-            if self.slots.is_empty() {
-                (self.base, self.held) = (id, Bits::default());
-            }
-        }
-        let index = (id - self.base) as usize;
-        if self.slots.len() <= index {
-            self.slots.resize_with(index + 1, || None);
-        }
-        self.bytes += message.len();
+        while id.saturating_sub(self.first()) >= MAX_SPAN && self.pop_first() {}
+        self.bytes += message.len() + OVERHEAD;
         let held = Held { fragment, message, arrived: now };
         if held.is_key_frame() {
             let at = self.key_frames.partition_point(|key| *key < id);
             self.key_frames.insert(at, id);
         }
-        self.slots[index] = Some(held);
+        self.fragments.insert(id, held);
         self.held.set(id);
-        while self.bytes > MAX_BYTES {
-            self.pop_front();
+        self.shrink_to(MAX_BYTES);
+        true
+    }
+
+    /// Lets the oldest go until the rest takes no more than so many bytes.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        while self.bytes > bytes && self.pop_first() {}
+    }
+
+    /// False if nothing was there.
+    fn pop_first(&mut self) -> bool {
+        let Some((id, held)) = self.fragments.pop_first() else { return false };
+        self.bytes -= held.message.len() + OVERHEAD;
+        self.key_frames.pop_front_if(|key| *key <= id);
+        match self.fragments.first_key_value() {
+            Some((first, _)) => self.held.drop_before(*first),
+            None => self.held = Bits::default(),
         }
         true
     }
 
-    fn pop_front(&mut self) {
-        if let Some(slot) = self.slots.pop_front() {
-            self.bytes -= slot.map_or(0, |held| held.message.len());
-            self.base += 1;
-            self.held.drop_before(self.base);
-            self.key_frames.pop_front_if(|key| *key < self.base);
-        }
-    }
-
     /// Drops what arrived longer than `keep` ago, but for the latest key frame and what follows
-    /// it, and the gaps before what is left.
+    /// it, and the last.
     pub fn expire(&mut self, now: Instant, keep: Duration) {
-        while let Some(front) = self.slots.front().filter(|_| self.slots.len() > 1) {
-            let is_kept = front.as_ref().is_some_and(|held| {
-                let age = now.saturating_duration_since(held.arrived);
-                let serves_newcomers = self.key_frames.back().is_some_and(|key| *key <= self.base);
-                age <= keep || (serves_newcomers && age <= KEEP_KEY_FRAME)
-            });
-            if is_kept {
+        while let Some((id, held)) = self.fragments.first_key_value() {
+            let age = now.saturating_duration_since(held.arrived);
+            let serves_newcomers = self.key_frames.back().is_some_and(|key| key <= id);
+            let is_kept = age <= keep || (serves_newcomers && age <= KEEP_KEY_FRAME);
+            if is_kept || self.fragments.len() == 1 {
                 break;
             }
-            self.pop_front();
+            self.pop_first();
         }
     }
 }
@@ -193,7 +189,7 @@ mod tests {
         assert!(!store.has(1) && store.has(MAX_SPAN + 5));
         assert!(put(&mut store, now, MAX_SPAN + 6, 0x27));
         assert!(put(&mut store, now, 1 << 52, 0x27));
-        assert_eq!((store.first(), store.slots.len()), (1 << 52, 1));
+        assert_eq!((store.first(), store.fragments.len()), (1 << 52, 1));
     }
 
     #[test]

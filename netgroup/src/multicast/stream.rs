@@ -23,7 +23,7 @@ use super::{
     publisher::{cut, publisher_of},
     pulls::Pulls,
     pushers::{Pushers, residue},
-    relay_budget::RelayBudget,
+    relay_budget::{Bucket, RelayBudget},
     store::Store,
     takers::Places,
 };
@@ -78,6 +78,8 @@ pub(crate) struct Stream {
     next_order: u64,
     places: Places,
     budget: RelayBudget,
+    /// What neighbours may still pull.
+    pulled: Bucket,
     uplink: Uplink,
     pushers: Pushers,
     pulls: Pulls,
@@ -120,6 +122,7 @@ impl Stream {
             neighbours: BTreeMap::new(),
             next_order: 0,
             budget: RelayBudget::default(),
+            pulled: Bucket::default(),
             uplink: Uplink::default(),
             places,
             pushers: Pushers::default(),
@@ -171,6 +174,17 @@ impl Stream {
         matches!(self.role, Role::Publisher { .. })
     }
 
+    /// What its fragments take of memory, about.
+    pub fn bytes_held(&self) -> usize {
+        self.store.bytes()
+    }
+
+    /// Gives so many bytes of memory back, but never more than half of them at once.
+    pub fn let_go_of(&mut self, bytes: usize) {
+        let held = self.store.bytes();
+        self.store.shrink_to(held - bytes.min(held / 2 + 1));
+    }
+
     /// Worth telling others of.
     pub fn has_fragments(&self) -> bool {
         !self.store.is_empty()
@@ -181,9 +195,11 @@ impl Stream {
         now.saturating_duration_since(self.fresh)
     }
 
-    /// Whether it was this neighbour that told us of it first.
-    pub fn was_brought_by(&self, peer: &PeerId) -> bool {
-        self.brought_by.as_ref() == Some(peer)
+    /// Who answers for it: its publisher if that is a neighbour, else who told us of it first.
+    pub fn principal(&self) -> Option<PeerId> {
+        let mut neighbours = self.neighbours.iter();
+        let source = neighbours.find(|(_, neighbour)| neighbour.is_source);
+        source.map(|(peer, _)| *peer).or(self.brought_by)
     }
 
     /// Whether somebody vouches for it: its publisher, or several.
@@ -238,11 +254,12 @@ impl Stream {
             all.sort_unstable();
             all.get(all.len().saturating_sub(1) / 2).copied()
         };
+        let to_all = self.neighbours.values().filter(|other| other.parameters.send_to_all).count();
+        let send_to_all = to_all * 2 > self.neighbours.len();
         if let (Some(window), Some(update_period), Some(fetch_period)) =
             (middle(|p| p.window), middle(|p| p.update_period), middle(|p| p.fetch_period))
         {
-            self.parameters =
-                StreamParameters { window, update_period, fetch_period, ..self.parameters };
+            self.parameters = StreamParameters { window, update_period, fetch_period, send_to_all };
         }
     }
 

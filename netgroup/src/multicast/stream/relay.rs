@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rtmfp::crypto::PeerId;
 
-use super::Stream;
+use super::{Role, Stream};
 use crate::{
     Uplink,
-    multicast::pushers::{RESIDUES, newest_of, residue, residues_of},
+    multicast::{
+        pushers::{RESIDUES, newest_of, residue, residues_of},
+        relay_budget::Allowance,
+    },
     wire::{Fragment, MediaControl},
 };
 
@@ -84,6 +87,7 @@ impl Stream {
 
     /// One fragment, once: if the uplink has room for it besides the pushes.
     pub(super) fn answer_pull(&mut self, now: Instant, peer: PeerId, id: u64) {
+        let (taken, neighbours) = (self.taken(), self.neighbours.len());
         let Some(neighbour) = self.neighbours.get_mut(&peer) else { return };
         let Some(held) = self.store.get(id) else { return };
         let size = held.message.len();
@@ -91,25 +95,24 @@ impl Stream {
         // Who pushes this to us has it, and asks to see whether we serve others.
         let is_audit = neighbour.is_asked(now, 1 << residue(id));
         let is_full = neighbour.backlog as f64 > bearable;
-        let taken = self.taken();
-        let may_answer = match (self.uplink, self.is_publisher()) {
-            (Uplink::Full, is_source) if is_source || is_audit => {
-                self.budget.may_answer_when_full(now, size)
-            }
-            (Uplink::Full, _) => false,
-            (_, false) => true,
-            (_, true) => self.budget.may_answer(now, size, self.places.count(), taken),
+        let is_publisher = matches!(self.role, Role::Publisher { .. });
+        let all = match self.uplink {
+            Uplink::Full if is_publisher || is_audit => self.budget.of_full_uplink(),
+            Uplink::Full => Allowance::NOTHING,
+            _ if is_publisher => self.budget.beside_pushes(self.places.count(), taken),
+            _ => Allowance::ANYTHING,
         };
-        if is_full || !may_answer {
+        let is_plenty = self.pulled.is_half_full(now, all);
+        let one = self.budget.of_one(all, is_plenty, neighbours);
+        if is_full || !self.pulled.has(now, size, all) || !neighbour.pulled.has(now, size, one) {
             self.stats.pulls_refused += 1;
             return;
         }
-        let message = held.message.clone();
-        if let Some(neighbour) = self.neighbours.get_mut(&peer) {
-            neighbour.backlog += size;
-        }
+        self.pulled.draw(size);
+        neighbour.pulled.draw(size);
+        neighbour.backlog += size;
         self.stats.bytes_sent += size as u64;
-        self.out.media(peer, message, now + self.parameters.fetch_period);
+        self.out.media(peer, held.message.clone(), now + self.parameters.fetch_period);
     }
 
     fn taken(&self) -> u32 {
