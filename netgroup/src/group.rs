@@ -24,6 +24,7 @@ use crate::{
     GroupSpec,
     heard::HeardList,
     multicast::{Misconduct, Stream, StreamEvent, StreamStats},
+    peer_map::PeerMap,
     wire::{Announcement, StreamKey},
 };
 pub use membership::Parting;
@@ -177,7 +178,7 @@ pub struct Group {
     spec: GroupSpec,
     /// Our server, told to others as a relay.
     host: Option<Address>,
-    neighbours: BTreeMap<PeerId, Neighbour>,
+    neighbours: PeerMap<Neighbour>,
     connecting: BTreeMap<PeerId, Instant>,
     heard: HeardList,
     streams: BTreeMap<StreamKey, Stream>,
@@ -209,7 +210,7 @@ impl Group {
             own,
             spec,
             host,
-            neighbours: BTreeMap::new(),
+            neighbours: PeerMap::default(),
             connecting: BTreeMap::new(),
             heard: HeardList::new(own),
             streams: BTreeMap::new(),

@@ -8,6 +8,7 @@ mod groupspec;
 mod heard;
 mod multicast;
 mod node;
+mod peer_map;
 mod ring;
 mod uplink;
 mod way;

@@ -11,6 +11,7 @@ mod publisher;
 mod pulls;
 mod pushers;
 mod relay_budget;
+mod sparse;
 mod store;
 mod stream;
 mod takers;

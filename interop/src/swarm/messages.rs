@@ -34,14 +34,15 @@ impl Messages {
 
     /// Sessions across a network that splits are missed after a while.
     fn cut_sessions(&mut self, world: &World, from: Instant, end: Instant) {
+        if !world.splits_in(from, end) {
+            return;
+        }
         for index in 0..self.hosts.len() {
             let others: Vec<usize> = self.hosts[index]
                 .links
                 .keys()
                 .copied()
-                .filter(|other| {
-                    world.is_split(end, index, *other) && !world.is_split(from, index, *other)
-                })
+                .filter(|other| world.is_split(end, index, *other))
                 .collect();
             for with in others {
                 let host = &mut self.hosts[index];
@@ -54,7 +55,8 @@ impl Messages {
     fn deliver(&mut self, world: &World, now: Instant) {
         let mut to_server = Vec::new();
         for index in 0..self.hosts.len() {
-            for Mail { at, from, to } in std::mem::take(&mut self.hosts[index].mail) {
+            let mut mail = std::mem::take(&mut self.hosts[index].mail);
+            for Mail { at, from, to } in mail.drain(..) {
                 match to {
                     Addressee::Host(to, event) => {
                         if let Some(host) =
@@ -67,6 +69,7 @@ impl Messages {
                     Addressee::Left => to_server.push((at, from, None)),
                 }
             }
+            self.hosts[index].mail = mail;
         }
         for (at, from, group) in to_server {
             self.server.post(at, from, group);

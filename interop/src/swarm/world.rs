@@ -106,6 +106,12 @@ impl World {
         self.split.is_some_and(|outage| heals(outage).covers(self.elapsed(now)))
     }
 
+    /// Whether the network is cut in two between these times.
+    pub fn splits_in(&self, from: Instant, end: Instant) -> bool {
+        let covers = |at| self.split.is_some_and(|outage| outage.covers(self.elapsed(at)));
+        covers(end) && !covers(from)
+    }
+
     /// Whether the network between two hosts is cut.
     pub fn is_split(&self, now: Instant, a: usize, b: usize) -> bool {
         let sides = [a, b].map(|host| self.crowd.guests[host].is_left);

@@ -300,7 +300,7 @@ impl Group {
     /// A stream that is over leaves nothing behind: neither our flows for it nor neighbours'.
     fn forget_stream(&mut self, key: &StreamKey) {
         self.streams.remove(key);
-        for (peer, neighbour) in &mut self.neighbours {
+        for (peer, neighbour) in self.neighbours.iter_mut() {
             let Some(link) = neighbour.media.remove(key) else { continue };
             for channel in [Channel::Media(*key), Channel::MediaControl(*key)] {
                 self.actions.push_back(Action::Finish { peer: *peer, channel });

@@ -33,7 +33,7 @@ impl Bits {
         self.words[index] |= 1 << (id % WORD);
     }
 
-    /// Forgets all numbers before `id`.
+    /// Forgets all numbers before `id`, and empty words before the first that is left.
     pub fn drop_before(&mut self, id: u64) {
         while self.base + WORD <= id && self.words.pop_front().is_some() {
             self.base += WORD;
@@ -41,6 +41,14 @@ impl Bits {
         if let Some(word) = self.words.front_mut().filter(|_| id > self.base) {
             *word &= u64::MAX << (id - self.base);
         }
+        while self.words.pop_front_if(|word| *word == 0).is_some() {
+            self.base += WORD;
+        }
+    }
+
+    /// The first number that is there.
+    pub fn first(&self) -> Option<u64> {
+        self.words.front().map(|word| self.base + u64::from(word.trailing_zeros()))
     }
 
     /// The word that holds numbers from `64 * index` on.
@@ -113,6 +121,7 @@ mod tests {
             let last = there.iter().filter(|other| **other <= id).max().copied();
             assert_eq!(bits.last_up_to(id), last, "{id}");
         }
+        assert_eq!(bits.first(), Some(63));
         let missing: Vec<_> = bits.missing(62, 131).collect();
         let expected: Vec<_> = (62..=131).filter(|id| !there.contains(id)).collect();
         assert_eq!(missing, expected);
@@ -120,6 +129,10 @@ mod tests {
         assert_eq!(bits.count_up_to(130, 3), 2);
         bits.drop_before(128);
         assert!(!bits.has(127) && bits.has(128) && bits.has(300));
+        bits.drop_before(131);
+        assert_eq!(bits.first(), Some(300));
+        bits.drop_before(301);
+        assert_eq!(bits.first(), None);
         assert_eq!(Bits::default().last_up_to(9), None);
     }
 }

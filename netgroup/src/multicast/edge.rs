@@ -20,10 +20,21 @@ const NEAR: u64 = 128;
 /// A fragment shows the stream's end if half of so many before it are there.
 pub(super) const DENSITY: u64 = 32;
 
+/// Most questions are about one of so many last steps.
+const LAST: usize = 16;
+
 /// The highest number believed, and when it was what.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Edge {
     steps: VecDeque<(u64, Instant)>,
+    /// Fragments a second, lately.
+    pace: f64,
+}
+
+impl Default for Edge {
+    fn default() -> Self {
+        Self { steps: VecDeque::new(), pace: FIRST_PACE }
+    }
 }
 
 impl Edge {
@@ -36,7 +47,10 @@ impl Edge {
         match self.steps.back_mut() {
             Some((highest, _)) if *highest >= id => return,
             Some((highest, at)) if now.saturating_duration_since(*at) < RESOLUTION => *highest = id,
-            _ => self.steps.push_back((id, now)),
+            _ => {
+                self.steps.push_back((id, now));
+                self.pace = self.measure();
+            }
         }
         let is_old = |(_, at): &(u64, Instant)| now.saturating_duration_since(*at) > MEMORY;
         while self.steps.len() > 1 && self.steps.front().is_some_and(is_old) {
@@ -46,7 +60,14 @@ impl Edge {
 
     /// Since when `id` is known to exist; nothing if it is not.
     pub fn since(&self, id: u64) -> Option<Instant> {
-        let at = self.steps.partition_point(|(highest, _)| *highest < id);
+        let last = self.steps.len().saturating_sub(LAST);
+        let is_before = |(highest, _): &(u64, Instant)| *highest < id;
+        let at = match self.steps.get(last) {
+            Some(step) if is_before(step) => {
+                last + self.steps.range(last..).take_while(|step| is_before(step)).count()
+            }
+            _ => self.steps.partition_point(is_before),
+        };
         self.steps.get(at).map(|(_, since)| *since)
     }
 
@@ -57,6 +78,10 @@ impl Edge {
 
     /// Fragments a second, lately.
     pub fn pace(&self) -> f64 {
+        self.pace
+    }
+
+    fn measure(&self) -> f64 {
         let Some((last, until)) = self.steps.back() else { return FIRST_PACE };
         let from = self
             .steps

@@ -1,13 +1,13 @@
 //! The fragments held, by number; bounded in time, span and bytes.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 
-use super::bits::Bits;
+use super::{bits::Bits, sparse::Sparse};
 use crate::wire::{Availability, Fragment, is_key_frame};
 
 /// Numbers from the first to the last held: ten seconds of 200 Mbit/s.
@@ -31,21 +31,18 @@ impl Held {
     }
 }
 
-/// What a fragment takes besides its bytes.
-const OVERHEAD: usize = size_of::<(u64, Held)>();
-
 #[derive(Debug, Default)]
 pub(super) struct Store {
-    fragments: BTreeMap<u64, Held>,
+    fragments: Sparse<Held>,
     held: Bits,
-    bytes: usize,
+    message_bytes: usize,
     /// Starts of key frames, in order.
     key_frames: VecDeque<u64>,
 }
 
 impl Store {
     pub fn get(&self, id: u64) -> Option<&Held> {
-        self.fragments.get(&id)
+        self.fragments.get(id)
     }
 
     pub fn has(&self, id: u64) -> bool {
@@ -54,21 +51,21 @@ impl Store {
 
     /// What is held from `first` to `last`, in order.
     pub fn range(&self, first: u64, last: u64) -> impl Iterator<Item = &Held> {
-        self.fragments.range(first..=last.max(first)).map(|(_, held)| held)
+        self.fragments.range(first, last)
     }
 
     /// First number that is held, if any is.
     pub fn first(&self) -> u64 {
-        self.fragments.first_key_value().map_or(0, |(id, _)| *id)
+        self.held.first().unwrap_or(0)
     }
 
     pub fn is_empty(&self) -> bool {
-        self.fragments.is_empty()
+        self.held.first().is_none()
     }
 
     /// What it takes of memory, about.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.message_bytes + self.fragments.bytes()
     }
 
     /// The last fragment held, up to `limit`.
@@ -105,12 +102,12 @@ impl Store {
     /// far before the rest.
     pub fn insert(&mut self, now: Instant, fragment: Fragment, message: Bytes) -> bool {
         let id = fragment.id;
-        let last = self.fragments.last_key_value().map_or(id, |(last, _)| *last);
+        let last = self.held.last_up_to(u64::MAX).unwrap_or(id);
         if self.has(id) || last.saturating_sub(id) >= MAX_SPAN {
             return false;
         }
         while id.saturating_sub(self.first()) >= MAX_SPAN && self.pop_first() {}
-        self.bytes += message.len() + OVERHEAD;
+        self.message_bytes += message.len();
         let held = Held { fragment, message, arrived: now };
         if held.is_key_frame() {
             let at = self.key_frames.partition_point(|key| *key < id);
@@ -124,29 +121,28 @@ impl Store {
 
     /// Lets the oldest go until the rest takes no more than so many bytes.
     pub fn shrink_to(&mut self, bytes: usize) {
-        while self.bytes > bytes && self.pop_first() {}
+        while self.bytes() > bytes && self.pop_first() {}
     }
 
     /// False if nothing was there.
     fn pop_first(&mut self) -> bool {
-        let Some((id, held)) = self.fragments.pop_first() else { return false };
-        self.bytes -= held.message.len() + OVERHEAD;
+        let Some(id) = self.held.first() else { return false };
+        let Some(held) = self.fragments.remove_first(id) else { return false };
+        self.message_bytes -= held.message.len();
         self.key_frames.pop_front_if(|key| *key <= id);
-        match self.fragments.first_key_value() {
-            Some((first, _)) => self.held.drop_before(*first),
-            None => self.held = Bits::default(),
-        }
+        self.held.drop_before(id + 1);
         true
     }
 
     /// Drops what arrived longer than `keep` ago, but for the latest key frame and what follows
     /// it, and the last.
     pub fn expire(&mut self, now: Instant, keep: Duration) {
-        while let Some((id, held)) = self.fragments.first_key_value() {
+        while let Some(held) = self.get(self.first()) {
+            let id = held.fragment.id;
             let age = now.saturating_duration_since(held.arrived);
-            let serves_newcomers = self.key_frames.back().is_some_and(|key| key <= id);
+            let serves_newcomers = self.key_frames.back().is_some_and(|key| *key <= id);
             let is_kept = age <= keep || (serves_newcomers && age <= KEEP_KEY_FRAME);
-            if is_kept || self.fragments.len() == 1 {
+            if is_kept || self.last_up_to(u64::MAX) == Some(id) {
                 break;
             }
             self.pop_first();
@@ -189,7 +185,7 @@ mod tests {
         assert!(!store.has(1) && store.has(MAX_SPAN + 5));
         assert!(put(&mut store, now, MAX_SPAN + 6, 0x27));
         assert!(put(&mut store, now, 1 << 52, 0x27));
-        assert_eq!((store.first(), store.fragments.len()), (1 << 52, 1));
+        assert_eq!((store.first(), store.range(0, u64::MAX).count()), (1 << 52, 1));
     }
 
     #[test]

@@ -3,10 +3,7 @@
 mod relay;
 mod subscriber;
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rand::rngs::StdRng;
@@ -30,7 +27,7 @@ use super::{
 use crate::wire::{
     Announcement, Availability, Fragment, FragmentStart, MediaControl, StreamKey, StreamParameters,
 };
-use crate::{Uplink, Way};
+use crate::{Uplink, Way, peer_map::PeerMap};
 
 /// `multicastRelayMarginDuration`: how much longer than the window fragments are kept for others.
 const RELAY_MARGIN: Duration = Duration::from_secs(2);
@@ -74,7 +71,7 @@ pub(crate) struct Stream {
     role: Role,
     store: Store,
     edge: Edge,
-    neighbours: BTreeMap<PeerId, Neighbour>,
+    neighbours: PeerMap<Neighbour>,
     next_order: u64,
     places: Places,
     budget: RelayBudget,
@@ -119,7 +116,7 @@ impl Stream {
             role,
             store: Store::default(),
             edge: Edge::default(),
-            neighbours: BTreeMap::new(),
+            neighbours: PeerMap::default(),
             next_order: 0,
             budget: RelayBudget::default(),
             pulled: Bucket::default(),
@@ -227,7 +224,7 @@ impl Stream {
     pub fn add_neighbour(&mut self, now: Instant, peer: PeerId, parameters: StreamParameters) {
         self.next_order += 1;
         let is_source = publisher_of(&self.key, &peer);
-        let neighbour = self.neighbours.entry(peer).or_default();
+        let neighbour = self.neighbours.get_or_insert_with(peer, Neighbour::default);
         (neighbour.is_source, neighbour.parameters) = (is_source, parameters);
         neighbour.taker.order = self.next_order;
         neighbour.linked.get_or_insert(now);

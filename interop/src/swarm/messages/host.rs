@@ -92,6 +92,8 @@ pub(super) struct Host {
     pub groups: Vec<Group>,
     pub links: BTreeMap<usize, Link>,
     seat: Seat,
+    /// When something happens next, as far as is known: most hosts have nothing to do in a step.
+    due: Instant,
     agenda: Agenda<Event>,
     /// Links that have something to send, in turn.
     turns: VecDeque<usize>,
@@ -113,6 +115,7 @@ impl Host {
             groups: Vec::new(),
             links: BTreeMap::new(),
             seat: Seat::new(number),
+            due: world.start,
             agenda: Agenda::default(),
             turns: VecDeque::new(),
             queue: 0.0,
@@ -125,6 +128,7 @@ impl Host {
 
     /// Puts an event into the host's future.
     pub fn schedule(&mut self, at: Instant, event: Event) {
+        self.due = self.due.min(at);
         self.agenda.plan(at, event);
     }
 
@@ -136,6 +140,9 @@ impl Host {
 
     /// Lives until `end`.
     pub fn step(&mut self, world: &World, tally: &mut Tally, from: Instant, end: Instant) {
+        if self.due >= end {
+            return;
+        }
         while let Some(at) = self.next().filter(|at| *at < end) {
             let now = at.max(from);
             while let Some((_, event)) = self.agenda.pop_due(now) {
@@ -149,6 +156,7 @@ impl Host {
             }
             self.settle(world, tally, now);
         }
+        self.due = self.next().unwrap_or(world.start + world.length);
     }
 
     /// Tells a group what is known of the ways to its neighbours.

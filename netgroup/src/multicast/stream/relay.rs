@@ -66,7 +66,7 @@ impl Stream {
         let bit = 1 << residue(id);
         let deadline = now + self.parameters.fetch_period;
         let mut passed = Vec::new();
-        for (peer, neighbour) in &mut self.neighbours {
+        for (peer, neighbour) in self.neighbours.iter_mut() {
             // Who asks and does not get learns from a map that it will not, and again when it loses
             // what it got.
             neighbour.told_refusal &= !neighbour.taker.gets;
@@ -196,7 +196,7 @@ impl Stream {
     /// it, so that we know who serves others.
     fn audit(&mut self, now: Instant) {
         let before = self.edge.highest().saturating_sub(self.edge.pace() as u64);
-        for (peer, neighbour) in &mut self.neighbours {
+        for (peer, neighbour) in self.neighbours.iter_mut() {
             let Some(residue) = residues_of(neighbour.taker.gets).next() else { continue };
             let is_settled =
                 neighbour.taker.since(residue).is_some_and(|at| at + AUDITED_AFTER < now);

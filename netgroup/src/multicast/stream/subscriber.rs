@@ -277,7 +277,7 @@ impl Stream {
             .collect();
         let given = self.neighbours.values().fold(0, |mask, other| mask | other.taker.gets);
         self.pushers.update(now, &candidates, given, &self.edge, rng);
-        for (peer, neighbour) in &mut self.neighbours {
+        for (peer, neighbour) in self.neighbours.iter_mut() {
             let mask = self.pushers.mask_for(peer);
             if mask != neighbour.asked {
                 neighbour.ask(now, mask);

@@ -293,10 +293,10 @@ fn junk_is_no_service() {
     };
     assert!(is_free_rider(&mut stream));
     stream.on_fragment(now, relay(1), Fragment::encode(1 << 53, None, 0, b""), &mut rng);
-    assert!(stream.neighbours[&relay(1)].is_free_rider());
+    assert!(stream.neighbours.get(&relay(1)).unwrap().is_free_rider());
     stream.publish(now, 9, 1, &Bytes::from_static(&[0x27; 600]));
     stream.on_fragment(now, relay(1), Fragment::encode(1, None, 0, b""), &mut rng);
-    assert!(!stream.neighbours[&relay(1)].is_free_rider());
+    assert!(!stream.neighbours.get(&relay(1)).unwrap().is_free_rider());
 }
 
 #[test]
@@ -344,14 +344,14 @@ fn who_never_gave_anything_loses_its_place_at_the_first_silence() {
     let now = Instant::now();
     let places_after_a_miss = |has_served: bool| {
         let mut stream = crowded_source(now);
-        assert_eq!(stream.neighbours[&relay(1)].taker.gets, 0xff);
+        assert_eq!(stream.neighbours.get(&relay(1)).unwrap().taker.gets, 0xff);
         let neighbour = stream.neighbours.get_mut(&relay(1)).unwrap();
         if has_served {
             neighbour.serve(now);
         }
         neighbour.miss(now);
         stream.assign_places(now);
-        stream.neighbours[&relay(1)].taker.gets
+        stream.neighbours.get(&relay(1)).unwrap().taker.gets
     };
     assert_eq!(places_after_a_miss(true), 0xff);
     assert_eq!(places_after_a_miss(false), 0);
