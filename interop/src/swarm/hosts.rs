@@ -2,6 +2,7 @@
 
 use std::{
     fmt::Debug,
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
@@ -29,16 +30,26 @@ pub(super) struct Present<'a> {
     pub groups: Vec<&'a Group>,
 }
 
-/// Lets hosts live by themselves, on as many cores as there are tallies.
+/// Hosts that a worker takes at once.
+const PIECE: usize = 16;
+
+/// Lets hosts live by themselves, on as many cores as there are tallies. Which worker takes which
+/// hosts is left to chance, as sums do not depend on it.
 pub(super) fn step_all<H: Send>(
     hosts: &mut [H],
     tallies: &mut [Tally],
     step: impl Fn(&mut H, &mut Tally) + Sync,
 ) {
-    let (share, step) = (hosts.len().div_ceil(tallies.len()).max(1), &step);
+    let pieces = Mutex::new(hosts.chunks_mut(PIECE));
+    let next = || pieces.lock().expect("no worker panics with it").next();
+    let work = |tally: &mut Tally| {
+        std::iter::from_fn(next).flatten().for_each(|host| step(host, tally));
+    };
+    let Some((own, others)) = tallies.split_first_mut() else { return };
     std::thread::scope(|scope| {
-        for (hosts, tally) in hosts.chunks_mut(share).zip(tallies) {
-            scope.spawn(move || hosts.iter_mut().for_each(|host| step(host, tally)));
+        for tally in others {
+            scope.spawn(|| work(tally));
         }
+        work(own);
     });
 }
