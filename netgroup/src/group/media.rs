@@ -151,11 +151,15 @@ impl Group {
         };
         neighbour.media.insert(*key, link);
         let announcement = stream.announcement();
-        let map = stream.whole_map().filter(|_| link == MediaLink::Offered);
-        self.send(peer, Channel::MediaControl(*key), MediaControl::Announce(announcement).encode());
         // What is to be had, at once: whoever wants it need not ask.
-        if let Some(map) = map {
-            let map = MediaControl::Availability(map).encode();
+        let is_offer = link == MediaLink::Offered;
+        let maps: Vec<Vec<u8>> = stream
+            .whole_maps()
+            .filter(|_| is_offer)
+            .map(|map| MediaControl::Availability(map).encode())
+            .collect();
+        self.send(peer, Channel::MediaControl(*key), MediaControl::Announce(announcement).encode());
+        for map in maps {
             self.send(peer, Channel::MediaControl(*key), map);
         }
     }

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rand::RngExt;
 use rtmfp::crypto::PeerId;
 
 use super::{Action, Channel, Group, Parting, neighbour::Neighbour};
@@ -141,7 +142,9 @@ impl Group {
             let asking_since = *self.topology.asking_since.get_or_insert(now);
             let hope = if is_urgent { HOPE } else { FAINT_HOPE };
             let is_hopeless = now.saturating_duration_since(asking_since) > hope;
-            self.topology.ask_at = now + if is_hopeless { LAST_ASK } else { FIRST_ASK };
+            let pause = if is_hopeless { LAST_ASK } else { FIRST_ASK };
+            // What happened to all at once is not asked about by all at once.
+            self.topology.ask_at = now + pause.mul_f64(self.rng.random_range(0.5..1.5));
         } else {
             self.topology.ask_at = now + Duration::from_secs(1);
             self.topology.asking_since = None;

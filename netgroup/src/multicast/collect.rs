@@ -54,8 +54,16 @@ impl Collecting {
         is_overdue && store.last_up_to(u64::MAX).is_some_and(|last| last < self.floor)
     }
 
-    /// Goes further back, or says where to begin playing. `earliest` is the first fragment that
-    /// any neighbour has, `last` the last that there is.
+    /// Neighbours say where the latest picture begins that needs no other: there is no need to look
+    /// for it.
+    pub fn be_led(&mut self, entrance: u64) {
+        if self.met.saturating_sub(entrance) < MAX_DISTANCE {
+            self.floor = entrance;
+        }
+    }
+
+    /// Goes further back, or says where to begin playing. `earliest` is the first fragment that is
+    /// to be had, `last` the last that there is.
     pub fn advance(
         &mut self,
         now: Instant,
@@ -111,7 +119,7 @@ impl Collecting {
 
 /// Where the messages begin that directly precede a key frame and have its time; and whether that
 /// is certain, because what is before them is there.
-fn with_headers(store: &Store, key: u64, earliest: u64) -> (u64, bool) {
+pub(super) fn with_headers(store: &Store, key: u64, earliest: u64) -> (u64, bool) {
     let Some(time) = time_of(store, key) else { return (key, true) };
     let mut first = key;
     let floor = key.saturating_sub(MAX_HEADERS).max(earliest).max(1);

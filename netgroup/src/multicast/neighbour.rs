@@ -48,6 +48,8 @@ pub(super) struct Neighbour {
     pub map: Availability,
     /// What it said at first, which went further back.
     first_map: Availability,
+    /// Where it says that one should begin.
+    pub entrance: Option<u64>,
     pub mapped: Option<Instant>,
     /// How far the stream has come, by its maps.
     pub claim: u64,
@@ -102,12 +104,22 @@ impl Neighbour {
         let lead = (ahead / pace * 1000.0) as f32;
         let weight = if self.mapped.is_some() { LEAD_MEMORY } else { 1.0 };
         self.lead += (lead.clamp(-MOST_LEAD, MOST_LEAD) - self.lead) / weight;
+        // The same as the first, but for what a beginner does not need.
+        let is_second = self.first_map.last == 0 && self.map.last > 0;
+        if is_second && map.last == self.map.last && map.first() > self.map.first() {
+            self.entrance = Some(map.first());
+        }
         let before = std::mem::replace(&mut self.map, map);
         self.mapped = Some(now);
         self.doubtful = None;
         if self.first_map.last == 0 {
             self.first_map = before;
         }
+    }
+
+    /// It was told what we have up to `last`.
+    pub fn told_of(&mut self, now: Instant, last: u64, revision: u64) {
+        (self.told, self.told_at, self.told_revision) = (last, Some(now), revision);
     }
 
     /// What it says is too far from what we know; it counts for nothing for now.

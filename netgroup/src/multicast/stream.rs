@@ -11,7 +11,7 @@ use rtmfp::crypto::PeerId;
 
 use super::{
     StreamEvent, StreamStats,
-    collect::Collecting,
+    collect::{Collecting, with_headers},
     edge::{DENSITY, Edge},
     misconduct::Misconduct,
     neighbour::Neighbour,
@@ -229,7 +229,7 @@ impl Stream {
         neighbour.taker.order = self.next_order;
         neighbour.linked.get_or_insert(now);
         self.follow_parameters();
-        self.send_map(now, peer, true);
+        self.send_whole_maps(now, peer);
         if let Some(end) = self.end {
             self.out.control(peer, MediaControl::End(end.at));
         }
@@ -279,10 +279,18 @@ impl Stream {
             .is_some_and(|neighbour| neighbour.asked != 0 || neighbour.taker.gets != 0)
     }
 
-    /// All that is held, for who may want it.
-    pub fn whole_map(&self) -> Option<Availability> {
-        let last = self.store.last_up_to(self.edge.highest().max(1))?;
-        Some(self.store.map(0, last))
+    /// All that is held, for who may want it; and then only what a beginner needs, which begins
+    /// with the headers of the latest key frame.
+    pub fn whole_maps(&self) -> impl Iterator<Item = Availability> + '_ {
+        let last = self.store.last_up_to(self.edge.highest().max(1));
+        let entrance = self.store.last_key_frame(0).and_then(|key| {
+            let (first, is_whole) = with_headers(&self.store, key, 1);
+            (is_whole && first > self.store.first()).then_some(first)
+        });
+        let firsts = [Some(0), entrance].into_iter().flatten();
+        firsts.filter_map(move |first| {
+            Some(self.store.map(first, last.filter(|last| first <= *last)?))
+        })
     }
 
     /// Whether its end was told, and everything delivered.

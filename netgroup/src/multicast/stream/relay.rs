@@ -13,7 +13,7 @@ use crate::{
         pushers::{RESIDUES, newest_of, residue, residues_of},
         relay_budget::Allowance,
     },
-    wire::{Fragment, MediaControl},
+    wire::{Availability, Fragment, MediaControl},
 };
 
 /// More than this much time's worth of what a neighbour gets waits for it: it gets too much.
@@ -81,7 +81,7 @@ impl Stream {
             }
         }
         for peer in passed {
-            self.send_map(now, peer, false);
+            self.send_map(now, peer);
         }
     }
 
@@ -254,18 +254,30 @@ impl Stream {
         };
         if self.parameters.send_to_all {
             let all: Vec<PeerId> = self.neighbours.keys().copied().collect();
-            all.into_iter().for_each(|peer| self.send_map(now, peer, false));
+            all.into_iter().for_each(|peer| self.send_map(now, peer));
             return;
         }
         let due = self.neighbours.iter().filter(|(_, neighbour)| is_of_use(neighbour));
         if let Some(peer) = due.max_by_key(|(_, neighbour)| waits(neighbour)).map(|(peer, _)| *peer)
         {
-            self.send_map(now, peer, false);
+            self.send_map(now, peer);
         }
     }
 
-    /// What came lately, or all that is held.
-    pub(super) fn send_map(&mut self, now: Instant, peer: PeerId, of_all: bool) {
+    /// All that is held, to who has just come.
+    pub(super) fn send_whole_maps(&mut self, now: Instant, peer: PeerId) {
+        let maps: Vec<Availability> = self.whole_maps().collect();
+        let (Some(last), Some(neighbour)) = (maps.first(), self.neighbours.get_mut(&peer)) else {
+            return;
+        };
+        neighbour.told_of(now, last.last, self.revision);
+        for map in maps {
+            self.out.control(peer, MediaControl::Availability(map));
+        }
+    }
+
+    /// What came lately.
+    pub(super) fn send_map(&mut self, now: Instant, peer: PeerId) {
         let limit = self.edge.highest().max(1);
         let last = self.store.last_up_to(limit);
         let (Some(last), Some(neighbour)) = (last, self.neighbours.get_mut(&peer)) else { return };
@@ -274,10 +286,8 @@ impl Stream {
         }
         let periods = self.parameters.fetch_period.as_secs_f64() * MAP_PERIODS;
         let span = ((self.edge.pace() * periods) as u64).max(MAP_LEAST);
-        let first = if of_all { 0 } else { last.saturating_sub(span) };
-        neighbour.told = last;
-        neighbour.told_at = Some(now);
-        neighbour.told_revision = self.revision;
-        self.out.control(peer, MediaControl::Availability(self.store.map(first, last)));
+        neighbour.told_of(now, last, self.revision);
+        let map = self.store.map(last.saturating_sub(span), last);
+        self.out.control(peer, MediaControl::Availability(map));
     }
 }

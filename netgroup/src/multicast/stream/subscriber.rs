@@ -1,6 +1,9 @@
 //! What a subscriber of a stream does: plays, asks for pushes, pulls what is missing.
 
-use std::time::{Duration, Instant};
+use std::{
+    cmp::Reverse,
+    time::{Duration, Instant},
+};
 
 use rand::{RngExt, rngs::StdRng};
 use rtmfp::crypto::PeerId;
@@ -34,6 +37,14 @@ const MISLED_BY: u64 = 512;
 const MISLED_FOR: Duration = Duration::from_secs(1);
 /// An end that is so far behind what exists was never true.
 const FALSE_END: u64 = 256;
+
+/// Where a beginner should begin.
+#[derive(Debug, Clone, Copy)]
+struct Entrance {
+    at: u64,
+    /// It is not one relay's word alone.
+    is_certain: bool,
+}
 
 impl Stream {
     /// Everything a subscriber does from time to time.
@@ -77,9 +88,20 @@ impl Stream {
 
     /// Looks for where to begin.
     fn search(&mut self, now: Instant) {
+        if !matches!(self.role, Role::Collecting(_)) {
+            return;
+        }
+        let entrance = self.entrance();
         let Role::Collecting(search) = &mut self.role else { return };
         let holders = self.neighbours.values().filter(|neighbour| neighbour.map.last > 0);
         let earliest = holders.map(|neighbour| neighbour.first()).min().unwrap_or(1);
+        let earliest = match entrance {
+            Some(Entrance { is_certain: true, at }) => at,
+            _ => earliest,
+        };
+        if let Some(entrance) = entrance {
+            search.be_led(entrance.at);
+        }
         if let Some(first) = search.advance(now, &self.store, self.edge.highest(), earliest) {
             self.role = Role::Playing(Player::new(first));
             self.out.event(StreamEvent::Began { from_start: first == 1 });
@@ -89,6 +111,16 @@ impl Stream {
             self.role = Role::Met;
             self.edge.note(now, self.store.last_up_to(u64::MAX).unwrap_or(0));
         }
+    }
+
+    /// Where to begin, as most neighbours say; certain if that are several, or the source.
+    fn entrance(&self) -> Option<Entrance> {
+        let words = || self.neighbours.values().filter_map(|other| other.entrance);
+        let votes = |at: u64| words().filter(|other| *other == at).count();
+        let at = words().max_by_key(|at| (votes(*at), Reverse(*at)))?;
+        let knows = |other: &super::Neighbour| other.is_source && other.entrance == Some(at);
+        let is_certain = votes(at) > 1 || self.neighbours.values().any(knows);
+        Some(Entrance { at, is_certain })
     }
 
     /// If what comes next is to be had nowhere any more, but what comes later is, play goes on

@@ -17,6 +17,8 @@ use crate::swarm::{
 /// A lost packet of a startup is sent again after this.
 const STARTUP_RETRY: Duration = Duration::from_millis(1500);
 const STARTUP_PACKETS: i32 = 5;
+/// When an endpoint says hello while nobody answers, in milliseconds, before its group gives up.
+const HELLOS: [u64; 5] = [0, 1500, 4500, 9000, 15_000];
 
 impl Host {
     /// A group wants a session.
@@ -41,9 +43,11 @@ impl Host {
         self.seat.on_session(world, tally, now);
         tally.control_bytes += HANDSHAKE;
         self.links.insert(to, Link::opening(now, group));
-        if !world.crowd.is_reachable(self.number, to) || world.is_split(now, self.number, to) {
+        let mut hellos = HELLOS.into_iter().map(|after| now + Duration::from_millis(after));
+        let heard = hellos.find(|at| !world.is_split(*at, self.number, to));
+        let Some(said) = heard.filter(|_| world.crowd.is_reachable(self.number, to)) else {
             return;
-        }
+        };
         let way = world.crowd.delay(self.number, to);
         // Hello, hello forwarded, its answer, keying; the first two are one without a server.
         let mut takes = match world.is_server_gone(now) {
@@ -54,7 +58,7 @@ impl Host {
         if !self.rng.random_bool(is_whole) {
             takes += STARTUP_RETRY;
         }
-        self.mail_host(now + takes, to, Event::Hello { from: self.number });
+        self.mail_host(said + takes, to, Event::Hello { from: self.number });
     }
 
     pub(super) fn mail_host(&mut self, at: Instant, to: usize, event: Event) {
