@@ -16,15 +16,10 @@ use rtmfp::crypto::PeerId;
 
 const CASTER: PeerId = id(20);
 
-/// What was sent to `peer` on a stream's control flow.
+/// What was said to `peer` of a stream.
 fn said(actions: &[Action], peer: PeerId, key: StreamKey) -> Vec<MediaControl> {
-    let said = actions.iter().filter_map(|action| match action {
-        Action::Send(sent) if sent.peer == peer && sent.channel == Channel::MediaControl(key) => {
-            MediaControl::decode(&sent.bytes)
-        }
-        _ => None,
-    });
-    said.collect()
+    let all = lone::said(actions, key).into_iter();
+    all.filter(|(to, _)| *to == peer).map(|(_, said)| said).collect()
 }
 
 fn fragments_to(actions: &[Action], peer: PeerId) -> usize {

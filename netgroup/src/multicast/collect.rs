@@ -30,6 +30,8 @@ pub(super) struct Collecting {
     since: Instant,
     met: u64,
     floor: u64,
+    /// Where neighbours said last that one should begin.
+    led_to: Option<u64>,
     step: u64,
     stepped: Instant,
     /// When a key frame was first found whose headers are still missing.
@@ -40,7 +42,7 @@ impl Collecting {
     /// The stream was met at fragment `met`.
     pub fn new(now: Instant, met: u64) -> Self {
         let floor = met.saturating_sub(FIRST_STEP).max(1);
-        Self { since: now, met, floor, step: FIRST_STEP, stepped: now, found: None }
+        Self { since: now, met, floor, led_to: None, step: FIRST_STEP, stepped: now, found: None }
     }
 
     /// The earliest fragment wanted.
@@ -57,7 +59,8 @@ impl Collecting {
     /// Neighbours say where the latest picture begins that needs no other: there is no need to look
     /// for it.
     pub fn be_led(&mut self, entrance: u64) {
-        if self.met.saturating_sub(entrance) < MAX_DISTANCE {
+        let is_news = self.led_to.replace(entrance) != Some(entrance);
+        if is_news && self.met.saturating_sub(entrance) < MAX_DISTANCE {
             self.floor = entrance;
         }
     }
@@ -203,6 +206,21 @@ mod tests {
         let mut collecting = Collecting::new(now, 1000);
         let first = (0..5).find_map(|_| collecting.advance(now, &store, 1000, 1)).unwrap();
         assert!((1000 - first) * 23 >= BACKLOG_MS.into() && first > 500, "{first}");
+    }
+
+    #[test]
+    fn a_word_that_leads_nowhere_is_gone_back_from() {
+        let now = Instant::now();
+        let mut store = Store::default();
+        (1..=1000).for_each(|id| put(&mut store, now, id, 9, id as u32 * 40, PICTURE));
+        let mut collecting = Collecting::new(now, 1000);
+        for _ in 0..2 {
+            collecting.be_led(997);
+            assert_eq!(collecting.advance(now, &store, 1000, 1), None);
+        }
+        assert!(collecting.floor() < 700, "{}", collecting.floor());
+        collecting.be_led(720);
+        assert_eq!(collecting.floor(), 720);
     }
 
     #[test]

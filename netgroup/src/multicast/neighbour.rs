@@ -106,8 +106,8 @@ impl Neighbour {
         self.lead += (lead.clamp(-MOST_LEAD, MOST_LEAD) - self.lead) / weight;
         // The same as the first, but for what a beginner does not need.
         let is_second = self.first_map.last == 0 && self.map.last > 0;
-        if is_second && map.last == self.map.last && map.first() > self.map.first() {
-            self.entrance = Some(map.first());
+        if is_second && map.last == self.map.last && map.first_held() > self.map.first_held() {
+            self.entrance = Some(map.first_held());
         }
         let before = std::mem::replace(&mut self.map, map);
         self.mapped = Some(now);

@@ -62,6 +62,15 @@ impl Availability {
         self.last.saturating_sub(self.bitmap.len() as u64 * 8).max(1)
     }
 
+    /// The earliest fragment that it says is held.
+    pub fn first_held(&self) -> u64 {
+        let bytes = self.bitmap.iter().rposition(|byte| *byte != 0);
+        bytes.map_or(self.last, |at| {
+            let bit = u64::from(self.bitmap[at].ilog2());
+            self.last.saturating_sub(1 + at as u64 * 8 + bit)
+        })
+    }
+
     /// The highest number of which at least half of the `window` numbers up to it are held, or of
     /// all there are: what came before the last fragment shows how far the holder really is.
     pub fn dense_up_to(&self, window: u64) -> u64 {
@@ -108,6 +117,7 @@ mod tests {
         // netgroup.md §5.3: last 300; 299..292 and 291..285 held.
         let bytes = [0x82, 0x2c, 0xff, 0x7f];
         let decoded = Availability::decode(&bytes).unwrap();
+        assert_eq!(decoded.first_held(), 285);
         let held: Vec<_> = (1..400).filter(|fragment| decoded.has(*fragment)).collect();
         assert_eq!(held, (285..=300).collect::<Vec<_>>());
         let mut out = Vec::new();

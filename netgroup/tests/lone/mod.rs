@@ -29,6 +29,17 @@ pub fn key_of(peer: PeerId, number: u8) -> StreamKey {
     StreamKey(key)
 }
 
+/// What was said to whom of a stream.
+pub fn said(actions: &[Action], key: StreamKey) -> Vec<(PeerId, MediaControl)> {
+    let said = actions.iter().filter_map(|action| match action {
+        Action::Send(sent) if sent.channel == Channel::MediaControl(key) => {
+            Some((sent.peer, MediaControl::decode(&sent.bytes)?))
+        }
+        _ => None,
+    });
+    said.collect()
+}
+
 fn spec() -> GroupSpec {
     GroupSpec::new("test", Capabilities::CHANNEL, 1).unwrap()
 }

@@ -20,6 +20,8 @@ use crate::{
 /// So many neighbours of a large neighbourhood must say the same to be believed: one more for each
 /// this many.
 const NEIGHBOURS_A_WITNESS: usize = 16;
+/// A beginner waits so long for what else neighbours say at the same time.
+const MOMENT: Duration = Duration::from_millis(20);
 /// What is missing is looked for in so many fragments.
 const MAX_LOOK: u64 = 16_384;
 /// If nobody else has it, the source is asked after this.
@@ -187,8 +189,10 @@ impl Stream {
             .neighbours
             .get(&peer)
             .is_some_and(|neighbour| self.pushers.on_map(&peer, &neighbour.map));
-        if has_passed || self.is_hungry() {
+        if has_passed {
             self.work(now, rng);
+        } else if self.is_hungry() {
+            self.next_tick = self.next_tick.min(now + MOMENT);
         }
     }
 
