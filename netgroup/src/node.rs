@@ -233,7 +233,8 @@ impl Node {
             }
         }
         let uplink = self.uplink.end(now, look);
-        self.groups_mut().for_each(|group| group.set_uplink(uplink));
+        let streams = self.groups_mut().map(|group| group.streams().count()).sum();
+        self.groups_mut().for_each(|group| group.set_uplink(uplink, streams));
         for session in overdue {
             self.close_session(now, endpoint, session);
         }

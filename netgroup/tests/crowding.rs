@@ -127,7 +127,7 @@ fn one_neighbour_does_not_pull_all_that_a_source_can_answer() {
         rig.run(Duration::from_millis(10));
     }
     for uplink in [Uplink::Free, Uplink::Full] {
-        rig.group.set_uplink(uplink);
+        rig.group.set_uplink(uplink, 1);
         rig.run(Duration::from_secs(2));
         let pull = |rig: &mut Rig, peer: PeerId, number: u64| {
             rig.group.set_way(&peer, Way::default());

@@ -194,9 +194,9 @@ impl Group {
         }
     }
 
-    /// How our uplink does, which all groups of a host share.
-    pub fn set_uplink(&mut self, uplink: Uplink) {
-        self.streams.values_mut().for_each(|stream| stream.set_uplink(uplink));
+    /// How our uplink does, and how many streams of all groups of a host share it.
+    pub fn set_uplink(&mut self, uplink: Uplink, streams: usize) {
+        self.streams.values_mut().for_each(|stream| stream.set_uplink(uplink, streams));
     }
 
     /// A neighbour opened a flow.

@@ -78,6 +78,8 @@ pub(super) struct Neighbour {
     pub soon: Option<f64>,
     /// Pulls that it has not answered yet.
     pub pulls: usize,
+    /// Bytes of pulls answered since little waited for it.
+    pub answered: usize,
     /// What it may still pull.
     pub pulled: Bucket,
     service: Service,

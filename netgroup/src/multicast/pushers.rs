@@ -42,7 +42,7 @@ const WORTH_IT: f32 = 60.0;
 /// What each residue that a neighbour pushes already counts against it, in milliseconds.
 const LOAD: f32 = 20.0;
 /// What each residue that it refused counts against it, in milliseconds.
-const REFUSED: f32 = 50.0;
+const REFUSED: f32 = 200.0;
 /// Which residue a fragment belongs to.
 pub(super) fn residue(id: u64) -> usize {
     (id % RESIDUES as u64) as usize

@@ -16,6 +16,7 @@ const FIRST_RATE: f64 = 64_000.0;
 /// Pulls may take so many times the stream, besides the places that nobody has; and no more than
 /// this while the uplink is full: what was lost with us nobody else may have.
 const SHARE: f64 = 0.75;
+const SHARE_WHEN_BUSY: f64 = 0.5;
 const SHARE_WHEN_FULL: f64 = 0.1;
 /// What was not taken in this time is to be had at once.
 const DEPTH: f64 = 3.0;
@@ -99,6 +100,12 @@ impl RelayBudget {
     pub fn beside_pushes(&self, places: u32, taken: u32) -> Allowance {
         let free = f64::from(places.saturating_sub(taken)) / RESIDUES as f64;
         self.share(SHARE + free, LEAST_DEPTH)
+    }
+
+    /// What they may take of a relay's uplink that is nearly full: who pulls from us for long had
+    /// better be pushed to, and places come only when the uplink is free.
+    pub fn of_busy_uplink(&self) -> Allowance {
+        self.share(SHARE_WHEN_BUSY, 0.0)
     }
 
     /// What they may take though the uplink is full.

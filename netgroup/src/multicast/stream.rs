@@ -345,6 +345,7 @@ impl Stream {
                 neighbour.taker.wants = mask;
                 neighbour.told_refusal &= mask;
                 self.assign_places(now);
+                self.grow_places(now);
             }
             MediaControl::Pull(id) => self.answer_pull(now, peer, id),
             MediaControl::Availability(map) if is_publisher => {
@@ -467,8 +468,9 @@ impl Stream {
     }
 
     /// How our uplink does.
-    pub fn set_uplink(&mut self, uplink: Uplink) {
+    pub fn set_uplink(&mut self, uplink: Uplink, streams: usize) {
         self.uplink = uplink;
+        self.places.share(streams);
     }
 
     pub fn next_timeout(&self) -> Instant {

@@ -10,14 +10,16 @@ use super::pushers::{RESIDUES, residues_of};
 
 /// A publisher pushes every residue to so many neighbours; they pass it on.
 const SOURCE_TAKERS: u32 = 4;
-/// A relay begins with places for twice what it receives.
+/// A relay begins with places for twice what it receives of one stream, for all streams together.
 const FIRST_PLACES: u32 = 16;
 /// A relay has this many at least, whatever its uplink, and at most.
 const FEWEST_PLACES: u32 = 1;
 const MOST_PLACES: u32 = 256;
-/// When all places are taken and nothing piles up, there is one more after this.
+/// When all places are taken and nothing piles up, there are more after this: one for each of so
+/// many, and one besides.
 const GROWTH: Duration = Duration::from_millis(150);
-/// And after this, once the uplink was seen to be full.
+const GROWING: u32 = 3;
+/// And after this one more, once the uplink was seen to be full.
 const CAREFUL_GROWTH: Duration = Duration::from_secs(1);
 /// What is left of the places when the uplink is full.
 const LESS: f64 = 0.7;
@@ -86,6 +88,8 @@ impl Owner {
 pub(super) struct Places {
     owner: Owner,
     count: u32,
+    /// Streams that use the same uplink.
+    sharers: u32,
     next_growth: Option<Instant>,
     next_shrink: Option<Instant>,
     was_full: bool,
@@ -101,7 +105,7 @@ impl Places {
     }
 
     fn new(owner: Owner, count: u32) -> Self {
-        Self { owner, count, next_growth: None, next_shrink: None, was_full: false }
+        Self { owner, count, sharers: 1, next_growth: None, next_shrink: None, was_full: false }
     }
 
     /// How many takers a residue may have, in one round after the other: no residue of a source gets
@@ -115,6 +119,16 @@ impl Places {
 
     pub fn count(&self) -> u32 {
         self.count
+    }
+
+    /// So many streams use the uplink: each begins with less.
+    pub fn share(&mut self, streams: usize) {
+        let before = self.sharers;
+        self.sharers = u32::try_from(streams).unwrap_or(u32::MAX).max(1);
+        let is_first = self.next_growth.is_none() && self.owner == Owner::Relay;
+        if is_first && self.sharers != before {
+            self.count = (FIRST_PLACES / self.sharers).max(FEWEST_PLACES);
+        }
     }
 
     /// Gives free places to those who want them; to make room for others, free riders lose theirs.
@@ -175,16 +189,24 @@ impl Places {
         }
     }
 
-    /// More places while the uplink bears them and somebody wants them.
-    pub fn grow(&mut self, now: Instant, taken: u32, is_wanted: bool) {
+    /// More places while the uplink bears them and all are taken.
+    pub fn grow(&mut self, now: Instant, taken: u32) {
         let (_, most) = self.owner.bounds();
-        if !is_wanted || taken < self.count || self.count >= most {
+        if taken < self.count || self.count >= most {
             return;
         }
         if self.next_growth.is_none_or(|at| at <= now) {
-            self.count += 1;
-            self.next_growth = Some(now + if self.was_full { CAREFUL_GROWTH } else { GROWTH });
+            let more = if self.was_full { 1 } else { 1 + self.count / GROWING };
+            self.count = (self.count + more).min(most);
+            let pause = if self.was_full { CAREFUL_GROWTH } else { GROWTH };
+            self.next_growth = Some(now + pause);
         }
+    }
+
+    /// Whether there may be one more shortly.
+    pub fn grows_soon(&self, now: Instant) -> bool {
+        let (_, most) = self.owner.bounds();
+        self.count < most && self.next_growth.is_none_or(|at| at <= now + GROWTH)
     }
 
     /// The uplink does not bear what is `taken`; the last step's effect is waited for.
@@ -255,7 +277,7 @@ mod tests {
         places.assign(now, takers.iter_mut());
         assert_eq!(takers.iter().map(|taker| taker.gets).collect::<Vec<_>>()[..2], [0xff, 0]);
         for step in 0..100 {
-            places.grow(now + RESTRAINT + CAREFUL_GROWTH * step, places.count(), true);
+            places.grow(now + RESTRAINT + CAREFUL_GROWTH * step, places.count());
         }
         assert_eq!(places.count(), SOURCE_TAKERS * RESIDUES as u32);
     }
@@ -297,20 +319,38 @@ mod tests {
     fn places_follow_what_the_uplink_bears() {
         let (mut places, now) = (Places::of_relay(), Instant::now());
         let start = places.count();
-        places.grow(now, start, true);
-        places.grow(now + GROWTH, start + 1, true);
-        assert_eq!(places.count(), start + 2);
+        places.grow(now, start);
+        assert!(places.count() > start + 1, "quickly, while it never was full");
+        let grown = places.count();
+        places.grow(now + GROWTH / 2, grown);
+        places.grow(now + GROWTH, grown - 1);
+        assert_eq!(places.count(), grown);
         places.shrink(now + GROWTH, 10);
         assert_eq!(places.count(), 7);
         places.shrink(now + GROWTH * 2, 7);
         assert_eq!(places.count(), 7, "the last step's effect is waited for");
-        places.grow(now + GROWTH * 2, 7, true);
+        places.grow(now + GROWTH * 2, 7);
         assert_eq!(places.count(), 7);
         let rested = now + RESTRAINT * 2;
-        places.grow(rested, 7, true);
-        places.grow(rested + GROWTH, 8, true);
+        places.grow(rested, 7);
+        places.grow(rested + GROWTH, 8);
         assert_eq!(places.count(), 8, "carefully, after it was full");
-        places.grow(rested + CAREFUL_GROWTH, 8, true);
+        places.grow(rested + CAREFUL_GROWTH, 8);
         assert_eq!(places.count(), 9);
+    }
+    #[test]
+    fn streams_share_what_an_uplink_is_trusted_with_at_first() {
+        let (mut places, now) = (Places::of_relay(), Instant::now());
+        places.share(3);
+        assert_eq!(places.count(), FIRST_PLACES / 3);
+        places.share(1);
+        assert_eq!(places.count(), FIRST_PLACES);
+        places.grow(now, FIRST_PLACES);
+        let grown = places.count();
+        places.share(4);
+        assert_eq!(places.count(), grown, "what it was seen to bear stays");
+        let mut source = Places::of_source();
+        source.share(4);
+        assert_eq!(source.count(), SOURCE_TAKERS * RESIDUES as u32);
     }
 }

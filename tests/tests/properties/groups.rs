@@ -86,11 +86,12 @@ impl Run {
                 let backlog = script.u16().into();
                 let rtt = Some(Duration::from_millis(script.byte().into()));
                 let window = Some(script.u16().into());
-                self.group.set_uplink(match script.below(3) {
+                let uplink = match script.below(3) {
                     0 => Uplink::Free,
                     1 => Uplink::Busy,
                     _ => Uplink::Full,
-                });
+                };
+                self.group.set_uplink(uplink, script.byte().into());
                 self.group.set_way(&from, Way { rtt, backlog, window });
             }
             7 => self.now += Duration::from_millis(script.u16().into()),

@@ -170,7 +170,8 @@ impl Host {
         let queue = waiting as f64 / world.crowd.guests[self.number].uplink;
         self.queue += (queue - self.queue) / MEMORY;
         let uplink = Uplink::of(Duration::from_secs_f64(self.queue), 0.0);
-        self.groups[group].set_uplink(uplink);
+        let streams = self.groups.iter().map(|group| group.streams().count()).sum();
+        self.groups[group].set_uplink(uplink, streams);
     }
 
     fn handle(&mut self, world: &World, tally: &mut Tally, now: Instant, event: Event) {

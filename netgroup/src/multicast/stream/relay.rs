@@ -66,11 +66,12 @@ impl Stream {
         let bit = 1 << residue(id);
         let deadline = now + self.parameters.fetch_period;
         let mut passed = Vec::new();
+        let may_grow = self.uplink == Uplink::Free && self.places.grows_soon(now);
         for (peer, neighbour) in self.neighbours.iter_mut() {
-            // Who asks and does not get learns from a map that it will not, and again when it loses
-            // what it got.
+            // Who asks and does not get learns from a map that it will not, unless there will be a
+            // place soon; and again when it loses what it got.
             neighbour.told_refusal &= !neighbour.taker.gets;
-            if neighbour.taker.lacks() & bit & !neighbour.told_refusal != 0 {
+            if !may_grow && neighbour.taker.lacks() & bit & !neighbour.told_refusal != 0 {
                 neighbour.told_refusal |= bit;
                 passed.push(*peer);
             }
@@ -100,6 +101,7 @@ impl Stream {
             Uplink::Full if is_publisher || is_audit => self.budget.of_full_uplink(),
             Uplink::Full => Allowance::NOTHING,
             _ if is_publisher => self.budget.beside_pushes(self.places.count(), taken),
+            Uplink::Busy => self.budget.of_busy_uplink(),
             _ => Allowance::ANYTHING,
         };
         let is_plenty = self.pulled.is_half_full(now, all);
@@ -110,6 +112,7 @@ impl Stream {
         }
         self.pulled.draw(size);
         neighbour.pulled.draw(size);
+        neighbour.answered += size;
         neighbour.backlog += size;
         self.stats.bytes_sent += size as u64;
         self.out.media(peer, held.message.clone(), now + self.parameters.fetch_period);
@@ -152,13 +155,21 @@ impl Stream {
             self.take_back();
         }
         if self.uplink == Uplink::Free && !self.neighbours.values().any(is_behind) {
-            let lacks = self.neighbours.values().any(|neighbour| neighbour.taker.lacks() != 0);
-            return self.places.grow(now, taken, lacks);
+            return self.grow_places(now);
         }
         let slow = self.neighbours.values_mut().filter(|neighbour| is_behind(neighbour));
         if let Some(slowest) = slow.max_by_key(|neighbour| neighbour.backlog) {
             slowest.behind_since = Some(now);
             slowest.taker.shed(now);
+        }
+    }
+
+    /// Whoever waits gets a place if the uplink bears one more.
+    pub(super) fn grow_places(&mut self, now: Instant) {
+        let lacks = |neighbour: &super::Neighbour| neighbour.taker.lacks() != 0;
+        if self.uplink == Uplink::Free && self.neighbours.values().any(lacks) {
+            self.places.grow(now, self.taken());
+            self.assign_places(now);
         }
     }
 
@@ -185,7 +196,12 @@ impl Stream {
         for neighbour in self.neighbours.values_mut() {
             neighbour.forgive(now);
             let gets = f64::from(neighbour.taker.gets.count_ones());
-            let bearable = (a_place * gets).max(LEAST_BACKLOG);
+            if (neighbour.backlog as f64) < LEAST_BACKLOG {
+                neighbour.answered = 0;
+            }
+            // Who pulls much is not slow for that.
+            let answered = (neighbour.answered as f64).min(MAX_ANSWERS);
+            let bearable = (a_place * gets).max(LEAST_BACKLOG) + answered;
             let is_behind = gets > 0.0 && neighbour.backlog as f64 > bearable;
             let since = is_behind.then_some(now);
             neighbour.behind_since = neighbour.behind_since.filter(|_| is_behind).or(since);

@@ -225,7 +225,7 @@ fn a_full_source_takes_back_places_evenly_and_keeps_one_of_each_residue() {
         })
     };
     assert_eq!(takers(&stream), [4; 8]);
-    stream.set_uplink(Uplink::Full);
+    stream.set_uplink(Uplink::Full, 1);
     let mut steps = Vec::new();
     for id in 1..=60 {
         now += Duration::from_millis(100);
@@ -252,7 +252,7 @@ fn a_full_source_answers_few_pulls_but_some() {
         for id in 0..200 {
             stream.publish(now, 9, id, &Bytes::from(vec![0x27; 600]));
         }
-        stream.set_uplink(uplink);
+        stream.set_uplink(uplink, 1);
         let before = stream.stats().pulls_refused;
         for id in 1..=200 {
             let asker = relay((id % 10) as u8 + 1);
@@ -360,7 +360,7 @@ fn who_never_gave_anything_loses_its_place_at_the_first_silence() {
 #[test]
 fn a_full_relay_answers_those_who_push_to_it() {
     let mut rig = Rig::playing();
-    rig.stream.set_uplink(Uplink::Full);
+    rig.stream.set_uplink(Uplink::Full, 1);
     let is_answered = |rig: &mut Rig, from: u8, id: u64| {
         let before = rig.stream.stats().bytes_sent;
         rig.hear(from, MediaControl::Pull(id));
