@@ -19,6 +19,10 @@ use interop::{
 };
 use netgroup::GroupSpec;
 
+/// What one worker of a simulation allocates another frees, millions of times.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// flvcast's channel `cctv`.
 const DEFAULT_GROUP: &str =
     "G:0100010101020103010c1c0e626974747562652e76616e64657262696c742e6564752f6363747600";

@@ -20,6 +20,8 @@ use super::seat::STREAM;
 
 /// How often a liar lies, to all its neighbours.
 pub(crate) const PERIOD: Duration = Duration::from_millis(500);
+/// Fragments pulled at once.
+const GREED: u64 = 200;
 /// Members that a report invents.
 const INVENTED: usize = 256;
 
@@ -47,12 +49,14 @@ enum Lie {
     OtherParameters,
     /// "I belong to this group", without knowing it.
     WrongProof,
+    /// It pulls everything, again and again.
+    Greed,
 }
 
 /// The number of forgery, which no member can see through.
 pub(super) const FORGERY: usize = usize::MAX;
 /// Those that members must see through.
-const LIES: [Lie; 9] = [
+const LIES: [Lie; 10] = [
     Lie::FarFragment,
     Lie::LowFragment,
     Lie::FarMap,
@@ -62,6 +66,7 @@ const LIES: [Lie; 9] = [
     Lie::ManyStreams,
     Lie::OtherParameters,
     Lie::WrongProof,
+    Lie::Greed,
 ];
 
 fn lie(kind: usize) -> Lie {
@@ -110,6 +115,10 @@ impl Lie {
             Self::InventedMembers => vec![send(peer, Channel::Control, invented(rng).encode())],
             Self::ManyStreams => (0..4).map(|_| announce(peer, StreamKey(rng.random()))).collect(),
             Self::OtherParameters => Vec::new(),
+            Self::Greed => {
+                let latest = newest.saturating_sub(GREED).max(1)..newest;
+                latest.map(|number| control(MediaControl::Pull(number))).collect()
+            }
             Self::WrongProof => {
                 let join = Join { group, proof: rng.random(), to: peer };
                 vec![send(peer, Channel::Control, join.encode())]

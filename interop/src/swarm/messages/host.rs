@@ -2,6 +2,7 @@
 //! a step; what it sends reaches others in a later one.
 
 mod actions;
+mod groups;
 mod sessions;
 mod uplink;
 
@@ -14,6 +15,7 @@ use netgroup::{Group, Parting, Uplink, Way};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rtmfp::crypto::{PeerId, sha256};
 
+use self::groups::Groups;
 use super::link::{Letter, Link};
 use crate::swarm::{
     agenda::Agenda,
@@ -25,7 +27,8 @@ use crate::swarm::{
     world::World,
 };
 
-/// Looks over which the uplink's queue is averaged.
+/// How often the uplink's queue is looked at, and looks over which it is averaged.
+const LOOK: Duration = Duration::from_millis(100);
 const MEMORY: f64 = 4.0;
 /// A server that is gone is tried again after this.
 const SERVER_RETRY: Duration = Duration::from_secs(5);
@@ -89,7 +92,7 @@ pub(super) struct Host {
     pub number: usize,
     pub id: PeerId,
     pub life: Life,
-    pub groups: Vec<Group>,
+    pub groups: Groups,
     pub links: BTreeMap<usize, Link>,
     seat: Seat,
     /// When something happens next, as far as is known: most hosts have nothing to do in a step.
@@ -97,8 +100,9 @@ pub(super) struct Host {
     agenda: Agenda<Event>,
     /// Links that have something to send, in turn.
     turns: VecDeque<usize>,
-    /// The mean time that fragments wait for the uplink, in seconds.
+    /// The mean time that fragments wait for the uplink, in seconds; and when it was looked at.
     queue: f64,
+    measured: Option<Instant>,
     uplink_free: Instant,
     is_uplink_due: bool,
     pub mail: Vec<Mail>,
@@ -112,13 +116,14 @@ impl Host {
             number,
             id: peer_id(world.seed, number),
             life: Life::Unborn,
-            groups: Vec::new(),
+            groups: Groups::default(),
             links: BTreeMap::new(),
             seat: Seat::new(number),
             due: world.start,
             agenda: Agenda::default(),
             turns: VecDeque::new(),
             queue: 0.0,
+            measured: None,
             uplink_free: world.start,
             is_uplink_due: false,
             mail: Vec::new(),
@@ -134,8 +139,7 @@ impl Host {
 
     /// When something happens next.
     fn next(&self) -> Option<Instant> {
-        let timers = self.groups.iter().map(Group::poll_timeout);
-        timers.chain(self.agenda.next()).min()
+        self.groups.next().into_iter().chain(self.agenda.next()).min()
     }
 
     /// Lives until `end`.
@@ -149,9 +153,9 @@ impl Host {
                 self.handle(world, tally, now, event);
             }
             for index in 0..self.groups.len() {
-                if self.groups[index].poll_timeout() <= now {
-                    self.measure(world, index);
-                    self.groups[index].handle_timeout(now);
+                if self.groups.is_due(index, now) {
+                    self.measure(world, now, index);
+                    self.groups.at(index).handle_timeout(now);
                 }
             }
             self.settle(world, tally, now);
@@ -159,19 +163,27 @@ impl Host {
         self.due = self.next().unwrap_or(world.start + world.length);
     }
 
-    /// Tells a group what is known of the ways to its neighbours.
-    fn measure(&mut self, world: &World, group: usize) {
-        for (with, link) in self.links.iter().filter(|(_, link)| link.entered >> group & 1 == 1) {
-            let (rtt, backlog) = (Some(link.rtt), link.backlog(group));
-            let way = Way { rtt, backlog, window: None };
-            self.groups[group].set_way(&peer_id(world.seed, *with), way);
+    /// Tells a group what is known of the ways to its neighbours, as far as it changed.
+    fn measure(&mut self, world: &World, now: Instant, group: usize) {
+        let bit = 1 << group;
+        for (with, link) in &mut self.links {
+            if link.entered & link.changed & bit != 0 {
+                let (rtt, backlog) = (Some(link.rtt), link.backlog(group));
+                // What waits will be less the next time.
+                link.changed &= if backlog == 0 { !bit } else { u16::MAX };
+                let way = Way { rtt, backlog, window: None };
+                self.groups.at(group).set_way(&peer_id(world.seed, *with), way);
+            }
         }
-        let waiting: usize = self.links.values().map(Link::waiting).sum();
-        let queue = waiting as f64 / world.crowd.guests[self.number].uplink;
-        self.queue += (queue - self.queue) / MEMORY;
+        if self.measured.is_none_or(|at| now.saturating_duration_since(at) >= LOOK) {
+            self.measured = Some(now);
+            let waiting: usize = self.links.values().map(Link::waiting).sum();
+            let queue = waiting as f64 / world.crowd.guests[self.number].uplink;
+            self.queue += (queue - self.queue) / MEMORY;
+        }
         let uplink = Uplink::of(Duration::from_secs_f64(self.queue), 0.0);
         let streams = self.groups.iter().map(|group| group.streams().count()).sum();
-        self.groups[group].set_uplink(uplink, streams);
+        self.groups.at(group).set_uplink(uplink, streams);
     }
 
     fn handle(&mut self, world: &World, tally: &mut Tally, now: Instant, event: Event) {
@@ -182,8 +194,8 @@ impl Host {
             Event::Come => self.come(world, now),
             Event::Connected => self.on_connected(world, now),
             Event::Hint { group, peer } => {
-                if let Some(group) = self.groups.get_mut(group) {
-                    group.hint(now, peer);
+                if group < self.groups.len() {
+                    self.groups.at(group).hint(now, peer);
                 }
             }
             Event::Packet { from, letters } => self.on_packet(world, tally, now, from, letters),
@@ -257,7 +269,7 @@ impl Host {
 
     fn lie(&mut self, world: &World, tally: &mut Tally, now: Instant, kind: usize) {
         for group in 0..self.groups.len() {
-            for action in lies::tell(kind, &self.groups[group], &mut self.rng) {
+            for action in lies::tell(kind, self.groups.at(group), &mut self.rng) {
                 self.act(world, tally, now, group, action);
             }
         }

@@ -374,3 +374,66 @@ fn a_full_relay_answers_those_who_push_to_it() {
     assert!(is_answered(&mut rig, pusher, id));
     assert!((0..100).any(|_| !is_answered(&mut rig, pusher, id)), "nor without end");
 }
+
+/// A relay that has played for a while, and what so many members get of it who ask for all.
+fn relay_with_askers(count: u8, uplink: Uplink) -> (Rig, Vec<u32>) {
+    let mut rig = Rig::playing();
+    rig.stream.set_uplink(uplink, 1);
+    let askers = 11..11 + count;
+    for seed in askers.clone() {
+        rig.stream.add_neighbour(rig.now, relay(seed), StreamParameters::default());
+        rig.hear(seed, MediaControl::PushMask(0xff));
+    }
+    let gets = |seed| rig.stream.neighbours.get(&relay(seed)).unwrap().taker.gets.count_ones();
+    let gets = askers.map(gets).collect();
+    (rig, gets)
+}
+
+#[test]
+fn who_asks_a_free_relay_gets_something_at_once() {
+    let (_, gets) = relay_with_askers(3, Uplink::Free);
+    assert!(gets[2] > 0, "{gets:?}");
+    let (_, gets) = relay_with_askers(3, Uplink::Busy);
+    assert_eq!(gets, [8, 8, 0]);
+}
+
+#[test]
+fn who_pulls_much_does_not_lose_its_places_for_that() {
+    let gets_after = |pulls: u64| {
+        let (mut rig, _) = relay_with_askers(1, Uplink::Free);
+        let newest = rig.last;
+        for id in newest - pulls..newest {
+            rig.hear(11, MediaControl::Pull(id));
+        }
+        // As much waits for it in both cases.
+        let way = Way { backlog: 20_000, ..Way::default() };
+        for _ in 0..10 {
+            rig.stream.set_way(&relay(11), way);
+            rig.run(Duration::from_millis(100));
+        }
+        rig.stream.neighbours.get(&relay(11)).unwrap().taker.gets.count_ones()
+    };
+    assert!(gets_after(0) < 8);
+    assert_eq!(gets_after(24), 8);
+}
+
+#[test]
+fn a_busy_relay_answers_pulls_for_half_of_the_stream() {
+    let answered_in_ten_seconds = |uplink| {
+        let (mut rig, _) = relay_with_askers(1, uplink);
+        rig.hear(11, MediaControl::PushMask(0));
+        let mut sent = 0;
+        for _ in 0..1000 {
+            rig.run(STEP);
+            rig.stream.set_uplink(uplink, 1);
+            rig.stream.set_way(&relay(11), Way::default());
+            let before = rig.stream.stats().bytes_sent;
+            rig.hear(11, MediaControl::Pull(rig.last));
+            sent += u32::from(rig.stream.stats().bytes_sent > before);
+        }
+        sent
+    };
+    assert_eq!(answered_in_ten_seconds(Uplink::Free), 1000);
+    let busy = answered_in_ten_seconds(Uplink::Busy);
+    assert!((450..700).contains(&busy), "{busy}");
+}

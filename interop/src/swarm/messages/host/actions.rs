@@ -16,13 +16,14 @@ use crate::swarm::{
 impl Host {
     /// Does all that the groups want, and takes what they say.
     pub(super) fn settle(&mut self, world: &World, tally: &mut Tally, now: Instant) {
-        for group in 0..self.groups.len() {
-            while let Some(action) = self.groups[group].poll_action() {
+        while let Some(group) = self.groups.take_touched() {
+            while let Some(action) = self.groups.ask(group).poll_action() {
                 self.act(world, tally, now, group, action);
             }
-            while let Some(event) = self.groups[group].poll_event() {
+            while let Some(event) = self.groups.ask(group).poll_event() {
                 self.seat.on_event(world, tally, now, group, event);
             }
+            self.groups.set_timer(group);
         }
         self.pump(world, tally, now);
     }
@@ -117,19 +118,19 @@ impl Host {
                 let Some(link) = self.links.get_mut(&from) else { return };
                 if !link.known.contains(&(group, flow)) {
                     link.known.push((group, flow));
-                    self.groups[group].handle_flow_opened(now, peer, flow, kind);
+                    self.groups.at(group).handle_flow_opened(now, peer, flow, kind);
                 }
-                self.groups[group].handle_message(now, peer, flow, bytes);
+                self.groups.at(group).handle_message(now, peer, flow, bytes);
             }
             Note::Finished(flow) => {
                 let Some(link) = self.links.get_mut(&from) else { return };
                 link.known.retain(|known| *known != (group, flow));
-                self.groups[group].handle_flow_finished(now, peer, flow);
+                self.groups.at(group).handle_flow_finished(now, peer, flow);
             }
             Note::Rejected(flow) => {
                 let Some(link) = self.links.get(&from) else { return };
                 if let Some((_, channel)) = link.channel(flow).filter(|(of, _)| *of == group) {
-                    self.groups[group].handle_flow_rejected(now, peer, channel);
+                    self.groups.at(group).handle_flow_rejected(now, peer, channel);
                 }
             }
             Note::Left => {
@@ -137,7 +138,7 @@ impl Host {
                 link.entered &= !(1 << group);
                 link.wanted_by &= !(1 << group);
                 link.forget_flows(group);
-                self.groups[group].handle_peer_closed(now, &peer, netgroup::Parting::Left);
+                self.groups.at(group).handle_peer_closed(now, &peer, netgroup::Parting::Left);
                 if link.wanted_by == 0 {
                     self.links.remove(&from);
                     let way = world.crowd.delay(self.number, from);

@@ -123,8 +123,8 @@ impl Host {
             remote: address(with),
         };
         let (peer, rtt) = (peer_id(world.seed, with), link.rtt);
-        self.groups[group].handle_peer_opened(now, peer, session);
-        self.groups[group].set_way(&peer, Way { rtt: Some(rtt), ..Way::default() });
+        self.groups.at(group).handle_peer_opened(now, peer, session);
+        self.groups.at(group).set_way(&peer, Way { rtt: Some(rtt), ..Way::default() });
     }
 
     /// A session is over, without our doing.
@@ -133,7 +133,7 @@ impl Host {
         let peer = peer_id(world.seed, with);
         for group in 0..self.groups.len() {
             if link.entered >> group & 1 == 1 {
-                self.groups[group].handle_peer_closed(now, &peer, parting);
+                self.groups.at(group).handle_peer_closed(now, &peer, parting);
             }
         }
     }
