@@ -7,6 +7,7 @@
 mod media;
 mod membership;
 mod neighbour;
+mod publications;
 mod reports;
 mod topology;
 
