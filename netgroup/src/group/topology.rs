@@ -144,7 +144,7 @@ impl Group {
             let is_hopeless = now.saturating_duration_since(asking_since) > hope;
             let pause = if is_hopeless { LAST_ASK } else { FIRST_ASK };
             // What happened to all at once is not asked about by all at once.
-            self.topology.ask_at = now + pause.mul_f64(self.rng.random_range(0.5..1.5));
+            self.topology.ask_at = now + pause.mul_f64(self.rng.random_range(0.5..1.0));
         } else {
             self.topology.ask_at = now + Duration::from_secs(1);
             self.topology.asking_since = None;

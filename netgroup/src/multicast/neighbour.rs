@@ -215,9 +215,10 @@ impl Neighbour {
         true
     }
 
-    /// It was asked for something and never gave anything: its place is rather somebody else's.
-    pub fn has_given_nothing(&self) -> bool {
-        self.service.delivered_at.is_none() && self.service.misses > 0
+    /// It is a free rider, or was asked for something and never gave anything: others come first.
+    pub fn seems_to_give_nothing(&self) -> bool {
+        let has_given_nothing = self.service.delivered_at.is_none() && self.service.misses > 0;
+        has_given_nothing || self.is_free_rider()
     }
 
     /// It takes from others and gives nothing.

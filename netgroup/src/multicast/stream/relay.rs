@@ -125,8 +125,7 @@ impl Stream {
     /// Who asks gets, as far as there are places.
     pub(super) fn assign_places(&mut self, now: Instant) {
         for neighbour in self.neighbours.values_mut() {
-            neighbour.taker.is_free_rider =
-                neighbour.is_free_rider() || neighbour.has_given_nothing();
+            neighbour.taker.is_free_rider = neighbour.seems_to_give_nothing();
         }
         self.places.assign(now, self.neighbours.values_mut().map(|neighbour| &mut neighbour.taker));
     }

@@ -305,7 +305,7 @@ impl Stream {
                 peer: *peer,
                 wants: neighbour.taker.wants,
                 is_source: neighbour.is_source,
-                is_free_rider: neighbour.is_free_rider(),
+                is_free_rider: neighbour.seems_to_give_nothing(),
                 map: &neighbour.map,
                 lead: neighbour.lead,
                 rtt: neighbour.rtt,
@@ -387,7 +387,7 @@ impl Stream {
             .filter(|(_, neighbour)| neighbour.has(id) && !Pulls::is_busy(neighbour.pulls))
             .filter(|(_, neighbour)| !(neighbour.is_source && spares_source))
             .map(|(peer, neighbour)| {
-                let is_disliked = Some(*peer) == rather_not || neighbour.is_free_rider();
+                let is_disliked = Some(*peer) == rather_not || neighbour.seems_to_give_nothing();
                 let reluctance = neighbour.pulls as f32 * 8.0
                     + neighbour.misses() as f32 * 100.0
                     + neighbour.rtt.as_secs_f32() * 250.0
