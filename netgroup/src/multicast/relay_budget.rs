@@ -126,7 +126,7 @@ impl RelayBudget {
 
     fn share(&self, share: f64, least_depth: f64) -> Allowance {
         let rate = self.bytes_in(Duration::from_secs(1)) * share;
-        Allowance { rate, depth: (rate * DEPTH).max(least_depth) }
+        Allowance { rate, depth: (rate * DEPTH).max(least_depth).max(A_FRAGMENT) }
     }
 }
 
@@ -176,5 +176,17 @@ mod tests {
         let honest = budget.of_one(Allowance::ANYTHING, true, 20);
         assert_eq!((honest.rate, honest.depth), (150_000.0, 1_400_000.0));
         assert_eq!(budget.of_one(Allowance::NOTHING, false, 20).depth, A_FRAGMENT);
+    }
+
+    #[test]
+    fn a_thin_stream_is_answered_for_though_slowly() {
+        let (mut budget, now) = (RelayBudget::default(), Instant::now());
+        budget.note(now, 0);
+        budget.note(now + Duration::from_secs(4), 800);
+        let (mut bucket, full) = (Bucket::default(), budget.of_full_uplink());
+        assert!(bucket.has(now, 900, full));
+        bucket.draw(900);
+        assert!(!bucket.has(now + Duration::from_secs(1), 900, full));
+        assert!(bucket.has(now + Duration::from_secs(60), 900, full));
     }
 }
