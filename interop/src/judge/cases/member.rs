@@ -75,6 +75,17 @@ fn offered(context: &Context, last: u64) -> Result<Neighbour, Failure> {
     Ok(neighbour)
 }
 
+/// It has asked for some of what it was offered.
+fn asked_for(context: &Context, last: u64) -> Result<Neighbour, Failure> {
+    let mut neighbour = offered(context, last)?;
+    neighbour.expect_media_control("a push mask or a pull", |message| match message {
+        MediaControl::PushMask(mask) => (mask != 0).then_some(()),
+        MediaControl::Pull(fragment) => (1..=last).contains(&fragment).then_some(()),
+        _ => None,
+    })?;
+    Ok(neighbour)
+}
+
 fn script(id: u64) -> Vec<u8> {
     let start = FragmentStart { kind: 0x12, timestamp: 40 * id as u32 };
     Fragment::encode(id, Some(start), 0, b"\x02\x00\x01x").to_vec()
@@ -155,14 +166,10 @@ cases! {
         }
     };
     "member.asks", "notes §Multicast", "who is offered fragments asks for them, by push or by pull", |context| {
-        offered(context, 64)?.expect_media_control("a push mask or a pull", |message| match message {
-            MediaControl::PushMask(mask) => (mask != 0).then_some(()),
-            MediaControl::Pull(fragment) => (1..=64).contains(&fragment).then_some(()),
-            _ => None,
-        })
+        asked_for(context, 64).map(|_| ())
     };
     "member.maps", "notes §Multicast", "fragments that arrived show in the availability map", |context| {
-        let mut neighbour = offered(context, 40)?;
+        let mut neighbour = asked_for(context, 40)?;
         for id in 1..=40 {
             neighbour.send_fragment(&script(id));
         }
