@@ -22,7 +22,7 @@ const MAX_CONTESTED: usize = 8;
 const CONTEST_MEMORY: Duration = Duration::from_secs(600);
 /// Bytes held of all publications of others together.
 const MAX_HELD: usize = 256 << 20;
-/// Who one neighbour alone speaks of makes room after being still for so long.
+/// What one neighbour alone speaks of makes room after being still for so long.
 const IDLE: Duration = Duration::from_secs(10);
 /// A stream that we want and get nothing of for this long may be cut off from us.
 const SILENCE: Duration = Duration::from_millis(2500);
@@ -69,9 +69,9 @@ impl Group {
         true
     }
 
-    /// Streams for which there was no room are asked for once there is.
+    /// Streams for which there was no room are asked for once there is; who waits longest comes first.
     pub(super) fn take_waiting(&mut self, now: Instant) {
-        for (peer, announcement) in std::mem::take(&mut self.waiting) {
+        for (peer, announcement) in std::mem::take(&mut self.waiting).into_iter().rev() {
             let key = announcement.key;
             let is_here = self.neighbours.get(&peer).is_some_and(|other| other.is_member());
             let is_news = !self.streams.contains_key(&key);

@@ -163,17 +163,11 @@ impl Host {
         self.due = self.next().unwrap_or(world.start + world.length);
     }
 
-    /// Tells a group what is known of the ways to its neighbours, as far as it changed.
+    /// Tells a group what is known of the ways to its neighbours.
     fn measure(&mut self, world: &World, now: Instant, group: usize) {
-        let bit = 1 << group;
-        for (with, link) in &mut self.links {
-            if link.entered & link.changed & bit != 0 {
-                let (rtt, backlog) = (Some(link.rtt), link.backlog(group));
-                // What waits will be less the next time.
-                link.changed &= if backlog == 0 { !bit } else { u16::MAX };
-                let way = Way { rtt, backlog, window: None };
-                self.groups.at(group).set_way(&peer_id(world.seed, *with), way);
-            }
+        for (with, link) in self.links.iter().filter(|(_, link)| link.entered >> group & 1 == 1) {
+            let way = Way { rtt: Some(link.rtt), backlog: link.backlog(group), window: None };
+            self.groups.at(group).set_way(&peer_id(world.seed, *with), way);
         }
         if self.measured.is_none_or(|at| now.saturating_duration_since(at) >= LOOK) {
             self.measured = Some(now);

@@ -65,8 +65,6 @@ pub(super) struct Link {
     pub media: VecDeque<Letter>,
     /// Bytes in `media`, of each group.
     backlog: Vec<usize>,
-    /// Bits of groups for which that has changed since they were told.
-    pub changed: u16,
     pub has_turn: bool,
     /// Our flows.
     flows: Vec<(usize, Channel)>,
@@ -94,7 +92,6 @@ impl Link {
             control: VecDeque::new(),
             media: VecDeque::new(),
             backlog: Vec::new(),
-            changed: 0,
             has_turn: false,
             flows: Vec::new(),
             known: Vec::new(),
@@ -163,7 +160,6 @@ impl Link {
     }
 
     fn backlog_of(&mut self, group: usize) -> &mut usize {
-        self.changed |= 1 << group;
         if self.backlog.len() <= group {
             self.backlog.resize(group + 1, 0);
         }
