@@ -15,7 +15,8 @@ use std::{
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rtmfp::{
-    CloseReason, Endpoint, Event, FlowEvent, Liveness, ServerUrl, SessionId,
+    CloseReason, Endpoint, Event, FlowEvent, Liveness, OpenFailure, PeerOpenings, ServerUrl,
+    SessionId,
     crypto::PeerId,
     wire::{Address, Origin},
 };
@@ -76,7 +77,7 @@ pub struct Node {
     memberships: BTreeMap<GroupHandle, Membership>,
     next_handle: u32,
     links: BTreeMap<SessionId, PeerLink>,
-    opening: BTreeMap<SessionId, PeerId>,
+    openings: PeerOpenings,
     /// Which groups want a session that is not open yet.
     wishes: BTreeMap<PeerId, BTreeSet<GroupHandle>>,
     measure_at: Instant,
@@ -101,7 +102,7 @@ impl Node {
             memberships: BTreeMap::new(),
             next_handle: 0,
             links: BTreeMap::new(),
-            opening: BTreeMap::new(),
+            openings: PeerOpenings::default(),
             wishes: BTreeMap::new(),
             measure_at: now + MEASURE,
             uplink: UplinkWatch::default(),
@@ -256,7 +257,9 @@ impl Node {
             Event::SessionOpened { session, peer, is_responder } => {
                 self.on_session(now, endpoint, session, peer, is_responder);
             }
-            Event::OpenFailed { session, .. } => self.on_open_failed(now, endpoint, session),
+            Event::OpenFailed { session, reason } => {
+                self.on_open_failed(now, endpoint, session, reason);
+            }
             Event::SessionClosed { session, reason } => self.on_closed(now, session, reason),
             Event::Flow { session, event } if self.server.connection.is_with(session) => {
                 self.on_server_flow(now, endpoint, session, event);
@@ -331,9 +334,10 @@ impl Node {
         peer: PeerId,
         is_responder: bool,
     ) {
-        let was_wanted = self.opening.remove(&session).is_some();
-        // Ours are the sessions that peers opened, and those that a group asked for.
-        if !is_responder && !was_wanted {
+        let was_wanted = self.openings.on_opened(&peer);
+        // Ours are the sessions that peers opened, and those that a group asked for; never the
+        // server's, whoever names it as a member.
+        if !(is_responder || was_wanted) || self.server.connection.is_with(session) {
             return;
         }
         if let Some(oldest) = stranger_to_drop(&self.links) {
@@ -371,11 +375,14 @@ impl Node {
         membership.group.set_way(&link.peer, Way { rtt, ..Way::default() });
     }
 
-    fn on_open_failed(&mut self, now: Instant, endpoint: &mut Endpoint, session: SessionId) {
-        let Some(peer) = self.opening.remove(&session) else { return };
-        if endpoint.session_with(&peer).is_some() {
-            return;
-        }
+    fn on_open_failed(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        session: SessionId,
+        reason: OpenFailure,
+    ) {
+        let Some(peer) = self.openings.on_failed(endpoint, session, reason) else { return };
         for group in self.wishes.remove(&peer).unwrap_or_default() {
             if let Some(membership) = self.memberships.get_mut(&group) {
                 membership.group.handle_connect_failed(now, &peer);

@@ -3,6 +3,7 @@
 mod budget;
 mod config;
 mod cookie;
+mod critical;
 mod fragments;
 mod incoming;
 mod initiator;
@@ -16,60 +17,29 @@ mod transmit;
 
 use std::{
     collections::VecDeque,
-    net::SocketAddr,
     time::{Duration, Instant},
 };
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-pub use config::{Config, CongestionSignals, Passwords, ProtectionRule, ProtectionRules};
+pub use config::{Config, Passwords, ProtectionRule, ProtectionRules};
 pub use initiator::OpenError;
 pub use session_mut::SessionMut;
 pub use stats::EndpointStats;
 pub use transmit::Transmit;
 
 use crate::{
-    Liveness,
     crypto::{Finished, Identity, PacketKeys, PeerId, session_id_of},
     event::{CloseReason, Event, OpenFailure, SessionId},
-    session::{Surroundings, TIME_CRITICAL_MEMORY, mobility::MobilityChecks},
+    path::{Ecn, Path},
+    session::{Liveness, MobilityChecks},
 };
 use budget::Budget;
 use cookie::CookieJar;
+use critical::CriticalMemory;
 use fragments::Fragments;
 use startup::StartupQueue;
 use table::{Slot, Table};
-
-/// One local socket and one remote address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Path {
-    /// Which of the driver's sockets; [`Path::ANY_SOCKET`] lets it choose by address family.
-    pub socket: u8,
-    /// The far end.
-    pub remote: SocketAddr,
-}
-
-impl Path {
-    /// "Any socket that reaches the remote address."
-    pub const ANY_SOCKET: u8 = u8::MAX;
-
-    /// To an address never heard from.
-    pub fn to(remote: SocketAddr) -> Self {
-        Self { socket: Self::ANY_SOCKET, remote }
-    }
-}
-
-/// The mark that a datagram carries in its IP header, RFC 3168.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Ecn {
-    /// Its sender takes no notice of marks.
-    #[default]
-    NotCapable,
-    /// Its sender does.
-    Capable,
-    /// A router on the way was congested.
-    CongestionExperienced,
-}
 
 /// An endpoint as a state machine; see the crate's documentation for its contract.
 #[derive(Debug)]
@@ -93,34 +63,6 @@ pub struct Endpoint {
     events: VecDeque<Event>,
     critical: CriticalMemory,
     stats: EndpointStats,
-}
-
-/// Who carried time critical data lately, RFC 7016 §3.5.2.1.
-#[derive(Debug, Default)]
-struct CriticalMemory {
-    sent: Option<Instant>,
-    /// The latest sender to us, and the latest other one.
-    received: [Option<(SessionId, Instant)>; 2],
-}
-
-impl CriticalMemory {
-    fn on_received(&mut self, now: Instant, session: SessionId) {
-        if self.received[0].is_some_and(|(latest, _)| latest != session) {
-            self.received[1] = self.received[0];
-        }
-        self.received[0] = Some((session, now));
-    }
-
-    fn around(&self, now: Instant, session: SessionId) -> Surroundings {
-        let is_recent = |at: Instant| now.saturating_duration_since(at) < TIME_CRITICAL_MEMORY;
-        let elsewhere = |entry: &Option<(SessionId, Instant)>| {
-            entry.is_some_and(|(other, at)| other != session && is_recent(at))
-        };
-        Surroundings {
-            sent_time_critical: self.sent.is_some_and(is_recent),
-            time_critical_elsewhere: self.received.iter().any(elsewhere),
-        }
-    }
 }
 
 impl Endpoint {
@@ -165,10 +107,7 @@ impl Endpoint {
 
     /// A view of an open session, for commands.
     pub fn session(&mut self, id: SessionId) -> Option<SessionMut<'_>> {
-        match self.table.get_mut(id) {
-            Some(Slot::Session(session)) if session.is_open() => Some(SessionMut::new(self, id)),
-            _ => None,
-        }
+        SessionMut::new(&mut self.table, &mut self.events, id)
     }
 
     /// All open sessions that the application has heard of.
@@ -226,7 +165,7 @@ impl Endpoint {
         if std::mem::replace(&mut session.is_announced, true) {
             return;
         }
-        let (peer, is_responder) = (session.far.peer_id(), session.is_responder());
+        let (peer, is_responder) = (session.far.certificate.peer_id(), session.is_responder());
         if let Some(older) = self.table.prove(id, peer) {
             self.end_session(older, Some(CloseReason::Replaced));
         }
@@ -246,7 +185,7 @@ impl Endpoint {
                 Some(Slot::Opening(_)) => self.handle_opening_timeout(now, id),
                 Some(Slot::Session(session)) => {
                     let was_open = session.is_open();
-                    let path = session.path;
+                    let path = session.path();
                     if let Some(probe) = session.due_size_probe(now) {
                         self.startup.push(path, probe);
                     }

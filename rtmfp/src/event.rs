@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{
     crypto::PeerId,
-    endpoint::Path,
+    path::Path,
     wire::{Address, Mode, chunk::PacketFragment},
 };
 

@@ -19,6 +19,8 @@ mod event;
 #[cfg(feature = "net")]
 pub mod net;
 mod net_connection;
+mod path;
+mod peer_openings;
 pub mod rtmp;
 mod session;
 mod stream_flows;
@@ -27,13 +29,16 @@ pub mod wire;
 
 pub use connection::{Connection, ConnectionEvent};
 pub use endpoint::{
-    Config, CongestionSignals, Ecn, Endpoint, EndpointStats, OpenError, Passwords, Path,
-    ProtectionRule, ProtectionRules, SessionMut, Transmit,
+    Config, Endpoint, EndpointStats, OpenError, Passwords, ProtectionRule, ProtectionRules,
+    SessionMut, Transmit,
 };
 pub use event::{CloseReason, Event, FlowEvent, OpenFailure, SessionId};
 pub use net_connection::{NetConnection, NetEvent, StreamError, StreamEvent, StreamId};
+pub use path::{Ecn, Path};
+pub use peer_openings::PeerOpenings;
 pub use session::{
-    Deadline, FlowOptions, Liveness, Priority, ReceiveLimits, ReceiveOrder, SessionStats,
+    CongestionSignals, Deadline, FlowOptions, Liveness, Priority, ReceiveLimits, ReceiveOrder,
+    SessionStats,
 };
 pub use stream_flows::StreamFlows;
 pub use url::{DEFAULT_PORT, ServerUrl, UrlError};

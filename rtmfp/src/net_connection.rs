@@ -18,7 +18,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::{
-    Connection, ConnectionEvent, Deadline, Endpoint, Event, SessionId,
+    Connection, ConnectionEvent, Deadline, Endpoint, Event, PeerOpenings, SessionId,
     crypto::PeerId,
     rtmp::{Command, FlowSync, Message, MessageType, UserControl, Value},
     url::ServerUrl,
@@ -115,8 +115,7 @@ pub struct NetConnection {
     /// `createStream` calls under way.
     creating: HashMap<u64, StreamId>,
     peers: HashMap<SessionId, PeerId>,
-    /// Sessions being opened to peers.
-    opening: HashMap<SessionId, PeerId>,
+    openings: PeerOpenings,
     /// What each flow of a far end belongs to.
     inbound: HashMap<(SessionId, u64), StreamId>,
     /// The barriers of each tree of flows: the server's, and one for each direct stream.
@@ -143,7 +142,7 @@ impl NetConnection {
             streams: BTreeMap::new(),
             creating: HashMap::new(),
             peers: HashMap::new(),
-            opening: HashMap::new(),
+            openings: PeerOpenings::default(),
             inbound: HashMap::new(),
             sync: HashMap::new(),
             idle_peers: VecDeque::new(),
@@ -365,7 +364,7 @@ impl NetConnection {
                 self.on_peer(now, endpoint, *session, *peer, *is_responder);
             }
             Event::OpenFailed { session, reason } => {
-                self.on_open_failed(now, endpoint, *session, *reason);
+                self.on_open_failed(endpoint, *session, *reason);
             }
             Event::SessionClosed { session, .. } => self.on_session_closed(*session),
             Event::Flow { session, event } => self.on_flow(now, endpoint, *session, event),

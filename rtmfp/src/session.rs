@@ -3,10 +3,13 @@
 mod birth;
 pub(crate) mod clock;
 pub(crate) mod congestion;
+mod control;
+mod critical;
 mod delay;
 mod ecn;
+mod flow_options;
 mod life;
-pub(crate) mod mobility;
+mod mobility;
 mod mtu;
 mod packet;
 mod ranges;
@@ -14,138 +17,92 @@ mod receiver;
 mod recv_flow;
 mod send_flow;
 mod sender;
+mod settings;
+mod stats;
+mod way;
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-pub(crate) use birth::{Answered, Birth};
+pub(crate) use birth::{Answered, Birth, Far};
+pub(crate) use critical::{Surroundings, TIME_CRITICAL_MEMORY};
+pub use flow_options::{Deadline, FlowOptions, Priority};
+pub(crate) use life::Ending;
+pub use life::Liveness;
+pub(crate) use mobility::MobilityChecks;
 pub(crate) use packet::DEFAULT_DATAGRAM;
+pub(crate) use receiver::MAX_METADATA;
 pub use recv_flow::{ReceiveLimits, ReceiveOrder};
-use send_flow::Arrival;
-pub use send_flow::{Deadline, FlowOptions, Priority};
-pub(crate) use sender::TIME_CRITICAL_MEMORY;
+pub use settings::CongestionSignals;
+pub(crate) use settings::Settings;
+pub use stats::SessionStats;
 
 use crate::{
-    crypto::{Certificate, Finished, keying::SessionKeys},
-    endpoint::{Config, Path},
+    crypto::{Finished, keying::SessionKeys},
     event::{CloseReason, Elsewhere, EventSink, FlowEvent, ForwardRequest},
+    path::Path,
     wire::{
         Chunk, Chunks, Flags, Mode, PacketHeader,
-        chunk::{self, EcnReport, ForwardedHello, PacketFragment, code, put_chunk},
+        chunk::{self, EcnReport, ForwardedHello, code, put_chunk},
     },
 };
 use clock::Clock;
 use congestion::{AckSummary, TimeCritical};
-use delay::{Advice, DelayWatch};
-use ecn::EcnState;
-pub(crate) use life::Ending;
+use control::Control;
 use life::Life;
-use mobility::{CheckMessage, Mobility};
+use mobility::CheckMessage;
 use mtu::PathMtu;
 use packet::{PacketBuilder, chunk_space};
 use receiver::Receiver;
+use send_flow::Arrival;
 use sender::Sender;
-
-/// Ping replies, forwarded hellos and the like that wait for a packet; more are dropped.
-const MAX_CONTROL: usize = 64;
-/// RFC 7016 §2.3.11.1.1: metadata longer than this gets its flow rejected.
-pub(crate) const MAX_METADATA: usize = 512;
-
-/// Counters of one session.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct SessionStats {
-    /// Datagrams received and verified.
-    pub packets_received: u64,
-    /// Datagrams sent.
-    pub packets_sent: u64,
-    /// Their bytes, UDP payload.
-    pub bytes_received: u64,
-    /// Their bytes, UDP payload.
-    pub bytes_sent: u64,
-    /// Bytes of messages sent, again too, with their chunks' headers.
-    pub data_sent: u64,
-    /// Of those, what was lost, as far as acknowledgements tell.
-    pub data_lost: u64,
-}
-
-/// When to ask whether the far end is there, and when to believe that it is not.
-#[derive(Debug, Clone, Copy)]
-pub struct Liveness {
-    /// Silence before a ping.
-    pub keepalive: Duration,
-    /// How long something may stay unanswered.
-    pub give_up: Duration,
-}
-
-/// What several sessions share while packets are handled.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Surroundings {
-    /// Time critical data went out on some session lately.
-    pub sent_time_critical: bool,
-    /// Time critical data came in on another session lately.
-    pub time_critical_elsewhere: bool,
-}
+use way::Way;
 
 /// An open or closing session.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub born: Instant,
-    pub far_id: u32,
-    pub path: Path,
-    pub far: Certificate,
-    pub keys: SessionKeys,
+    /// The mode we send in.
+    mode: Mode,
+    pub far: Far,
     pub answered: Option<Answered>,
-    pub signer: Option<Vec<u8>>,
     /// The application knows of it.
     pub is_announced: bool,
-    pub mobility: Mobility,
-    pub ecn: EcnState,
-    delay: DelayWatch,
-    mode: Mode,
-    mtu: PathMtu,
+    pub keys: SessionKeys,
+    pub way: Way,
     clock: Clock,
     pub sender: Sender,
     pub receiver: Receiver,
-    control: VecDeque<Vec<u8>>,
+    control: Control,
     life: Life,
     reverse_notified: Option<Instant>,
-    /// Packets that were cut in pieces so far.
-    packets_cut: u64,
-    /// The last packet that was too large went in pieces.
-    sends_pieces: bool,
     stats: SessionStats,
 }
 
 impl Session {
-    pub fn new(now: Instant, epoch: Instant, birth: Birth, config: &Config) -> Self {
-        let mtu = PathMtu::new(now, config.max_datagram);
-        let space = chunk_space(&birth.keys.packet, mtu.confirmed());
+    pub fn new(now: Instant, epoch: Instant, birth: Birth, settings: &Settings) -> Self {
+        let way = Way::new(now, birth.path, settings);
+        let space = chunk_space(&birth.keys.packet, way.mtu.confirmed());
         Self {
             born: now,
-            far_id: birth.far_id,
-            path: birth.path,
-            far: birth.far,
-            keys: birth.keys,
-            answered: birth.answered,
-            signer: birth.signer,
-            is_announced: false,
-            mobility: Mobility::default(),
-            ecn: EcnState::new(config.congestion.ecn),
-            delay: DelayWatch::new(now, config.congestion.delay),
             mode: birth.mode,
-            mtu,
+            far: birth.far,
+            answered: birth.answered,
+            is_announced: false,
+            keys: birth.keys,
+            way,
             clock: Clock::new(epoch),
             sender: Sender::new(space),
-            receiver: Receiver::new(config.limits),
-            control: VecDeque::new(),
-            life: Life::new(now, config.liveness, birth.mode == Mode::Responder),
+            receiver: Receiver::new(settings.limits),
+            control: Control::default(),
+            life: Life::new(now, settings.liveness, birth.mode == Mode::Responder),
             reverse_notified: None,
-            packets_cut: 0,
-            sends_pieces: false,
             stats: SessionStats::default(),
         }
+    }
+
+    /// Where the far end is.
+    pub fn path(&self) -> Path {
+        self.way.path
     }
 
     pub fn rtt(&self) -> Option<Duration> {
@@ -158,7 +115,7 @@ impl Session {
     }
 
     pub fn queueing(&self, now: Instant) -> Option<Duration> {
-        self.delay.queueing(now, self.clock.rtt()?)
+        self.way.delay.queueing(now, self.clock.rtt()?)
     }
 
     pub fn set_liveness(&mut self, liveness: Liveness) {
@@ -189,8 +146,7 @@ impl Session {
         if header.flags.mode == self.mode || header.flags.mode == Mode::Startup {
             return Received::default();
         }
-        self.stats.packets_received += 1;
-        self.stats.bytes_received += plain.len() as u64;
+        self.stats.count_received(plain.len());
         self.life.on_received(now);
         self.note_header(now, &header);
         let arrival = Arrival { now, rtt: self.clock.rtt().unwrap_or_default() };
@@ -242,7 +198,9 @@ impl Session {
             }
             Chunk::NextUserData(data) => self.receiver.on_next_user_data(data, events),
             Chunk::DataAck(ack) => self.sender.on_ack(ack, arrival, summary),
-            Chunk::EcnReport(report) => summary.is_congested |= self.ecn.on_report(report.count),
+            Chunk::EcnReport(report) => {
+                summary.is_congested |= self.way.ecn.on_report(report.count)
+            }
             Chunk::BufferProbe(probe) => {
                 self.receiver.on_probe(probe.flow);
                 self.receiver.ack_soon(arrival.now);
@@ -252,7 +210,7 @@ impl Session {
                     events.flow(FlowEvent::Rejected { flow: exception.flow, code });
                 }
             }
-            Chunk::Ping(message) => self.push_control(|out| {
+            Chunk::Ping(message) => self.control.push(|out| {
                 put_chunk(out, code::PING_REPLY, |out| out.extend_from_slice(message));
             }),
             _ => {}
@@ -266,44 +224,35 @@ impl Session {
         surroundings: Surroundings,
     ) {
         self.life.on_acknowledged();
-        self.mtu.on_progress();
-        self.ecn.on_acknowledged();
-        self.heed_delay(now, &mut summary);
+        let rtt = self.clock.rtt().unwrap_or_default();
+        self.way.on_acknowledged(now, rtt, self.sender.window(), &mut summary);
         let critical = self.time_critical(now, surroundings);
         self.sender.finish_acks(now, summary, &self.clock, critical);
     }
 
     /// Ours or not is seen later; an answer to a size probe is dealt with at once.
     fn on_ping_reply(&mut self, message: &[u8]) -> Option<CheckMessage> {
-        if self.mtu.on_reply(message) {
-            self.sender.set_space(chunk_space(&self.keys.packet, self.mtu.confirmed()));
+        if self.way.mtu.on_reply(message) {
+            self.fit_datagrams();
         }
         mobility::as_check(message)
     }
 
     /// The far end has proved to be elsewhere now. What was learned of the old path is void.
     pub fn move_to(&mut self, now: Instant, path: Path) {
-        self.path = path;
-        self.mtu.restart(now);
-        self.sender.set_space(chunk_space(&self.keys.packet, self.mtu.confirmed()));
+        self.way.move_to(now, path);
         self.sender.restart_path();
-        self.delay.reset();
+        self.fit_datagrams();
     }
 
-    fn heed_delay(&mut self, now: Instant, summary: &mut AckSummary) {
-        let is_busy = summary.outstanding_before > self.sender.window() / 2;
-        let smoothed = self.clock.rtt().unwrap_or_default();
-        summary.is_way_clear = self.delay.is_way_clear(now, smoothed);
-        match self.delay.advice(now, smoothed, is_busy) {
-            Advice::Nothing => {}
-            Advice::Congestion => summary.is_congested = true,
-            Advice::Drain => summary.drains = true,
-        }
+    /// The path carries datagrams of another size than before.
+    fn fit_datagrams(&mut self) {
+        self.sender.set_space(chunk_space(&self.keys.packet, self.way.mtu.confirmed()));
     }
 
     /// A probe of a larger datagram, if one is due.
     pub fn due_size_probe(&mut self, now: Instant) -> Option<Vec<u8>> {
-        let size = self.is_open().then(|| self.mtu.take_due(now, self.clock.erto()))??;
+        let size = self.is_open().then(|| self.way.mtu.take_due(now, self.clock.erto()))??;
         let message = PathMtu::message(size);
         // RFC 7016 §3.5.4.3: padding first, so that what a truncated probe says is not heard.
         let chunks = 2 * chunk::HEADER_LEN + message.len();
@@ -331,7 +280,7 @@ impl Session {
             PacketBuilder::new(&mut out, &self.keys.packet, usize::from(u16::MAX), header);
         packet.chunk(write);
         let finished = packet.finish(&mut self.keys.packet)?;
-        self.count_sent(finished);
+        self.stats.count_sent(finished);
         self.seal(&mut out, &[finished]);
         Some(out)
     }
@@ -343,7 +292,7 @@ impl Session {
         if let Some(echo) = header.timestamp_echo
             && let Some(rtt) = self.clock.on_echo(now, echo)
         {
-            self.delay.on_rtt(now, rtt);
+            self.way.delay.on_rtt(now, rtt);
         }
         if header.flags.time_critical_reverse {
             self.reverse_notified = Some(now);
@@ -359,17 +308,9 @@ impl Session {
         }
     }
 
-    fn push_control(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        if self.control.len() < MAX_CONTROL {
-            let mut chunk = Vec::new();
-            write(&mut chunk);
-            self.control.push_back(chunk);
-        }
-    }
-
     /// Passes a hello on to the far end.
     pub fn forward_hello(&mut self, hello: &ForwardedHello<'_>) {
-        self.push_control(|out| hello.put(out));
+        self.control.push(|out| hello.put(out));
     }
 
     /// Begins an orderly close.
@@ -382,7 +323,7 @@ impl Session {
     fn abort_flows(&mut self) {
         self.sender.abort();
         self.receiver.abort();
-        self.control.clear();
+        self.control.abort();
     }
 
     /// True when [`Self::write_packet`] would write something.
@@ -412,13 +353,13 @@ impl Session {
         let timestamp_echo = self.clock.take_echo(now);
         let header = PacketHeader { flags, timestamp, timestamp_echo };
         let mut packet = PacketBuilder::new(out, &self.keys.packet, self.sender.space(), header);
-        self.write_control(&mut packet);
+        self.control.write(&mut packet);
         if self.is_open() {
             self.write_flows(now, &mut packet);
         }
-        if packet.is_too_large() && self.next_goes_in_pieces() {
+        if packet.is_too_large() && self.control.next_goes_in_pieces() {
             let plain = packet.take_back();
-            self.push_pieces(&plain);
+            self.control.push_pieces(&plain, self.sender.space());
             return self.write_packet(now, surroundings, out);
         }
         self.life.write(now, &mut packet, &mut self.clock);
@@ -426,62 +367,28 @@ impl Session {
         if self.sender.awaits_acks() {
             self.life.on_unacknowledged(now);
         }
-        self.count_sent(finished);
+        self.stats.count_sent(finished);
         Some(finished)
-    }
-
-    fn write_control(&mut self, packet: &mut PacketBuilder<'_>) {
-        while let Some(chunk) = self.control.front() {
-            let fits = packet.chunk(|out| out.extend_from_slice(chunk));
-            if !fits && !packet.is_empty() {
-                break;
-            }
-            self.control.pop_front();
-        }
     }
 
     fn write_flows(&mut self, now: Instant, packet: &mut PacketBuilder<'_>) {
         // Before the acknowledgements, which may fill the packet.
         if self.receiver.owes_acks()
-            && let Some(count) = self.ecn.report()
+            && let Some(count) = self.way.ecn.report()
             && packet.chunk(|out| EcnReport { count }.put(out))
         {
-            self.ecn.on_reported();
+            self.way.ecn.on_reported();
         }
         self.receiver.write_acks(now, packet);
-        if self.sender.write_data(now, packet, &self.clock) && self.ecn.marks_data() {
-            self.ecn.on_marked();
+        if self.sender.write_data(now, packet, &self.clock) && self.way.ecn.marks_data() {
+            self.way.ecn.on_marked();
         }
         self.sender.write_probes(now, packet, &self.clock);
     }
 
-    /// RFC 7016 §3.4: a packet that became too large for its path goes in pieces. Every other
-    /// one goes whole all the same, for not everybody puts pieces together (rtmfp-cpp does not).
-    fn next_goes_in_pieces(&mut self) -> bool {
-        self.sends_pieces = !self.sends_pieces;
-        self.sends_pieces
-    }
-
-    fn push_pieces(&mut self, plain: &[u8]) {
-        const HEADER: usize = 16;
-        self.packets_cut += 1;
-        let packet_id = self.packets_cut;
-        let pieces = plain.chunks(self.sender.space() - HEADER);
-        let last = pieces.len() - 1;
-        for (number, bytes) in pieces.enumerate() {
-            let (has_more, number) = (number < last, number as u64);
-            self.push_control(|out| PacketFragment { has_more, packet_id, number, bytes }.put(out));
-        }
-    }
-
-    fn count_sent(&mut self, packet: Finished) {
-        self.stats.packets_sent += 1;
-        self.stats.bytes_sent += packet.size() as u64;
-    }
-
     /// Seals packets of [`Self::write_packet`].
     pub fn seal(&self, out: &mut [u8], train: &[Finished]) {
-        self.keys.packet.seal_train(out, train, self.far_id);
+        self.keys.packet.seal_train(out, train, self.far.id);
     }
 
     /// When [`Self::handle_timeout`] has something to do.
@@ -493,7 +400,7 @@ impl Session {
             self.sender.next_timeout(),
             self.receiver.next_timeout(),
             self.life.next_timeout(),
-            self.mtu.next_timeout(),
+            self.way.mtu.next_timeout(),
         ];
         timers.into_iter().flatten().min()
     }
@@ -501,11 +408,8 @@ impl Session {
     /// Lets time pass. Returns how the session ended if it did.
     pub fn handle_timeout(&mut self, now: Instant) -> Option<CloseReason> {
         let was_loss = self.sender.handle_timeout(now, &mut self.clock);
-        if was_loss {
-            self.delay.reset();
-        }
-        if was_loss && self.mtu.on_timeout(now) {
-            self.sender.set_space(chunk_space(&self.keys.packet, self.mtu.confirmed()));
+        if was_loss && self.way.on_timeout(now) {
+            self.fit_datagrams();
         }
         self.receiver.handle_timeout(now);
         self.life.handle_timeout(now)

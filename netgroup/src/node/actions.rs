@@ -2,10 +2,7 @@
 
 use std::{net::SocketAddr, time::Instant};
 
-use rtmfp::{
-    Endpoint, FlowOptions, OpenError, SessionId,
-    crypto::{Discriminator, PeerId},
-};
+use rtmfp::{Endpoint, FlowOptions, SessionId, crypto::PeerId};
 
 use super::{GroupHandle, Node};
 use crate::{Action, Channel, Outgoing, wire::signature};
@@ -63,22 +60,12 @@ impl Node {
             return self.enter(now, endpoint, session, group, true);
         }
         self.wishes.entry(peer).or_default().insert(group);
-        if self.opening.values().any(|other| *other == peer) {
-            return;
-        }
         let candidates: Vec<SocketAddr> =
             self.server.servers.iter().chain(addresses).copied().collect();
-        match endpoint.open(now, Discriminator::Fingerprint(peer), &candidates) {
-            Ok(session) => {
-                self.opening.insert(session, peer);
-            }
-            // It opened one to us meanwhile, and we shall hear of it.
-            Err(OpenError::Exists(_)) => {}
-            Err(OpenError::TooMany | OpenError::Ourselves) => {
-                self.wishes.remove(&peer);
-                if let Some(membership) = self.memberships.get_mut(&group) {
-                    membership.group.handle_connect_failed(now, &peer);
-                }
+        if self.openings.open(now, endpoint, peer, &candidates).is_err() {
+            self.wishes.remove(&peer);
+            if let Some(membership) = self.memberships.get_mut(&group) {
+                membership.group.handle_connect_failed(now, &peer);
             }
         }
     }
@@ -95,11 +82,7 @@ impl Node {
             return;
         }
         self.wishes.remove(&peer);
-        let opening = self.opening.iter().find(|(_, wanted)| **wanted == peer);
-        if let Some(session) = opening.map(|(session, _)| *session) {
-            self.opening.remove(&session);
-            endpoint.cancel_open(session);
-        }
+        self.openings.cancel(endpoint, &peer);
     }
 
     /// A group is done with a session; it ends with the last.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     crypto::{Credential, KeyLog, Policy},
-    session::{DEFAULT_DATAGRAM, Liveness, ReceiveLimits},
+    session::{CongestionSignals, DEFAULT_DATAGRAM, Liveness, ReceiveLimits, Settings},
 };
 
 /// Endpoint settings with their defaults.
@@ -51,20 +51,15 @@ impl Default for Config {
     }
 }
 
-/// Congestion signals beside loss, both as rtmfp-cpp has them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CongestionSignals {
-    /// Mark packets as ECN-capable until the far end turns out not to report marks, so that
-    /// routers slow us down before they drop. On. Marks that arrive are always reported.
-    pub ecn: bool,
-    /// Take a round trip this much longer than the shortest one for congestion. Off; 100 ms
-    /// keeps queues short at the price of bandwidth against other senders.
-    pub delay: Option<Duration>,
-}
-
-impl Default for CongestionSignals {
-    fn default() -> Self {
-        Self { ecn: true, delay: None }
+impl Config {
+    /// What concerns each session by itself.
+    pub(super) fn of_sessions(&self) -> Settings {
+        Settings {
+            liveness: self.liveness,
+            limits: self.limits,
+            max_datagram: self.max_datagram,
+            congestion: self.congestion,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{
-    Ecn, Endpoint, Path,
+    Endpoint,
     fragments::{Outcome, Sender},
     responder,
     table::Slot,
@@ -11,6 +11,7 @@ use super::{
 use crate::{
     crypto::OpenError,
     event::{Elsewhere, Event, EventSink, SessionId},
+    path::{Ecn, Path},
     session::{Ending, Received},
     wire::{Chunk, Chunks, Mode, PacketHeader, Reader},
 };
@@ -40,7 +41,7 @@ impl Endpoint {
             self.stats.dropped_unverified += 1;
             return;
         }
-        session.ecn.on_received(mark);
+        session.way.ecn.on_received(mark);
         self.announce(now, id);
         let received = self.take_packet(now, id, from, plain);
         if received.is_valid {
@@ -103,19 +104,19 @@ impl Endpoint {
     /// answer from there makes us move. The way back is proved even where packets carry HMACs.
     fn follow(&mut self, now: Instant, id: SessionId, from: Path, received: &Received) {
         let Some(Slot::Session(session)) = self.table.get_mut(id) else { return };
-        let remote = session.path.remote;
+        let remote = session.path().remote;
         if !session.is_open() || remote == from.remote {
             return;
         }
         let is_proof = received.check.is_some_and(|check| {
-            session.mobility.is_proof(now, &self.mobility, id, from.remote, &check)
+            session.way.mobility.is_proof(now, &self.mobility, id, from.remote, &check)
         });
         if is_proof {
             session.move_to(now, from);
             self.table.relocate(id, remote, from.remote);
             self.stats.sessions_moved += 1;
             self.events.push_back(Event::AddressChanged { session: id, path: from });
-        } else if session.mobility.may_ask(now) {
+        } else if session.way.mobility.may_ask(now) {
             let message = self.mobility.message(now, id, from.remote);
             if let Some(datagram) = session.address_check(now, &message) {
                 self.startup.push(from, datagram);

@@ -6,7 +6,7 @@ use rand::Rng;
 use thiserror::Error;
 
 use super::{
-    Config, Ecn, Endpoint, Path,
+    Config, Endpoint,
     opening::{Backoff, Due, Keying, Opening},
     table::Slot,
 };
@@ -16,7 +16,8 @@ use crate::{
         keying::{InitiatorComponent, KeyingContext},
     },
     event::{Event, OpenFailure, SessionId},
-    session::{Birth, Session},
+    path::{Ecn, Path},
+    session::{Birth, Far, Session},
     wire::{
         Address, Chunk, Chunks, Mode, Origin, PacketHeader, Reader,
         chunk::{
@@ -283,19 +284,17 @@ impl Endpoint {
         };
         let early = std::mem::take(&mut keying.early);
         let birth = Birth {
-            far_id: answer.session_id,
             mode: Mode::Initiator,
             path: keying.path,
-            far: keying.far.clone(),
+            far: Far { id: answer.session_id, certificate: keying.far.clone(), signer },
             keys,
             answered: None,
-            signer,
         };
-        if let Some(existing) = self.table.by_peer(&birth.far.peer_id()) {
+        if let Some(existing) = self.table.by_peer(&birth.far.certificate.peer_id()) {
             self.fail_open(id, OpenFailure::Superseded(existing));
             return;
         }
-        self.table.replace(id, Session::new(now, self.epoch, birth, &self.config));
+        self.table.replace(id, Session::new(now, self.epoch, birth, &self.config.of_sessions()));
         self.announce(now, id);
         for mut datagram in early {
             self.handle_datagram(now, from, Ecn::NotCapable, &mut datagram);

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     crypto::{self, Certificate, Discriminator, Identity, Policy, Signer, keying, sha256},
     event::{CloseReason, Event, ForwardRequest, OpenFailure, SessionId},
-    session::{Answered, Birth, Session},
+    session::{Answered, Birth, Far, Session},
     wire::{
         Address, Chunk, Chunks, Mode, PacketHeader, Reader,
         chunk::{
@@ -212,8 +212,8 @@ impl Endpoint {
         let Some(id) = self.table.by_address(&from.remote) else { return false };
         let Some(Slot::Session(session)) = self.table.get_mut(id) else { return false };
         let Some(answered) = &session.answered else { return false };
-        let is_same = session.far_id == keying.session_id
-            && session.far == *far
+        let is_same = session.far.id == keying.session_id
+            && session.far.certificate == *far
             && answered.component == sha256(&[keying.component]);
         if is_same {
             let reply = answered.reply.clone();
@@ -232,7 +232,7 @@ impl Endpoint {
             Some(Slot::Session(session)) => {
                 let is_later = asked_by > session.born + COOKIE_RESOLUTION;
                 // At its own address only the same certificate overrides a session.
-                is_later && (Some(id) != here || session.far == *far)
+                is_later && (Some(id) != here || session.far.certificate == *far)
             }
             _ => true,
         })
@@ -288,15 +288,18 @@ impl Endpoint {
             let answered =
                 Answered { component: sha256(&[chunk.component]), reply: reply.as_slice().into() };
             let birth = Birth {
-                far_id: chunk.session_id,
                 mode: Mode::Responder,
                 path: from,
-                far,
+                far: Far { id: chunk.session_id, certificate: far, signer },
                 keys,
                 answered: Some(answered),
-                signer,
             };
-            Slot::Session(Box::new(Session::new(now, self.epoch, birth, &self.config)))
+            Slot::Session(Box::new(Session::new(
+                now,
+                self.epoch,
+                birth,
+                &self.config.of_sessions(),
+            )))
         });
         let id = inserted?;
         self.send_startup(now, from, chunk.session_id, |out| out.extend_from_slice(&reply));

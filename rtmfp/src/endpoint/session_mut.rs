@@ -1,14 +1,18 @@
 //! Commands to one open session.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::{Endpoint, Path, table::Slot};
+use super::table::{Slot, Table};
 use crate::{
     crypto::{Discriminator, PacketProtection, PeerId},
-    event::{EventSink, SessionId},
+    event::{Event, EventSink, SessionId},
+    path::Path,
     session::{Deadline, FlowOptions, Liveness, MAX_METADATA, ReceiveOrder, Session, SessionStats},
     wire::{Address, chunk::ForwardedHello},
 };
@@ -21,36 +25,44 @@ pub struct FlowClosed;
 /// A view of an open session. What it does is sent by the next polls.
 #[derive(Debug)]
 pub struct SessionMut<'a> {
-    endpoint: &'a mut Endpoint,
+    table: &'a mut Table,
+    events: &'a mut VecDeque<Event>,
     id: SessionId,
 }
 
 impl<'a> SessionMut<'a> {
-    pub(super) fn new(endpoint: &'a mut Endpoint, id: SessionId) -> Self {
-        Self { endpoint, id }
+    /// Nothing if the session is not open.
+    pub(super) fn new(
+        table: &'a mut Table,
+        events: &'a mut VecDeque<Event>,
+        id: SessionId,
+    ) -> Option<Self> {
+        let is_open =
+            matches!(table.get_mut(id), Some(Slot::Session(session)) if session.is_open());
+        is_open.then_some(Self { table, events, id })
     }
 
     fn session(&mut self) -> &mut Session {
-        match self.endpoint.table.get_mut(self.id) {
+        match self.table.get_mut(self.id) {
             Some(Slot::Session(session)) => session,
-            _ => unreachable!("a view is made of open sessions only and holds the endpoint"),
+            _ => unreachable!("a view is made of open sessions only and holds their table"),
         }
     }
 
     /// Who is at the far end.
     pub fn peer_id(&mut self) -> PeerId {
-        self.session().far.peer_id()
+        self.session().far.certificate.peer_id()
     }
 
     /// Whether the far end has proved with static keys that its fingerprint is its own; without
     /// them, whoever has seen a certificate can show it.
     pub fn has_static_keys(&mut self) -> bool {
-        self.session().far.is_static()
+        self.session().far.certificate.is_static()
     }
 
     /// Whose password signed the far end's keying, if [`crate::Passwords`] knows it.
     pub fn signer(&mut self) -> Option<&[u8]> {
-        self.session().signer.as_deref()
+        self.session().far.signer.as_deref()
     }
 
     /// What packets of this session carry beside what they say.
@@ -60,7 +72,7 @@ impl<'a> SessionMut<'a> {
 
     /// Where the far end is.
     pub fn path(&mut self) -> Path {
-        self.session().path
+        self.session().path()
     }
 
     /// `NEAR_NONCE` and `FAR_NONCE` of RFC 7425 §4.6.5, for proofs bound to this session.
@@ -155,8 +167,8 @@ impl<'a> SessionMut<'a> {
     /// window once our buffer is full. Messages already handed out as events still come.
     pub fn suspend_flow(&mut self, now: Instant, flow: u64, is_suspended: bool) {
         let id = self.id;
-        let Some(Slot::Session(session)) = self.endpoint.table.get_mut(id) else { return };
-        let mut events = EventSink { session: id, queue: &mut self.endpoint.events };
+        let Some(Slot::Session(session)) = self.table.get_mut(id) else { return };
+        let mut events = EventSink { session: id, queue: self.events };
         session.receiver.suspend(now, flow, is_suspended, &mut events);
         self.touch(now);
     }
@@ -181,11 +193,11 @@ impl<'a> SessionMut<'a> {
     /// Begins an orderly close; [`crate::Event::SessionClosed`] does not follow.
     pub fn close(mut self, now: Instant) {
         self.session().close(now);
-        self.endpoint.table.unlist(self.id);
+        self.table.unlist(self.id);
         self.touch(now);
     }
 
     fn touch(&mut self, now: Instant) {
-        self.endpoint.table.touch(now, self.id);
+        self.table.touch(now, self.id);
     }
 }

@@ -99,7 +99,7 @@ impl Table {
                 self.by_tag.insert(tag, id);
             }
             Some(Slot::Session(session)) => {
-                let remote = session.path.remote;
+                let remote = session.path().remote;
                 self.by_address.insert(remote, id);
             }
             None => {}
@@ -114,7 +114,7 @@ impl Table {
                 self.by_tag.remove(&tag);
             }
             Some(Slot::Session(session)) => {
-                let (remote, peer) = (session.path.remote, session.far.peer_id());
+                let (remote, peer) = (session.path().remote, session.far.certificate.peer_id());
                 if self.by_address.get(&remote) == Some(&id) {
                     self.by_address.remove(&remote);
                 }

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use super::{Endpoint, Path, table::Slot};
-use crate::crypto::Finished;
+use super::{Endpoint, table::Slot};
+use crate::{crypto::Finished, path::Path};
 
 /// Datagrams in one train; with the largest usual size they stay below the 64 KiB of one call.
 const MAX_TRAIN: usize = 40;
@@ -38,8 +38,8 @@ impl Endpoint {
         while let Some(id) = self.table.pop_ready() {
             let surroundings = self.critical.around(now, id);
             let Some(Slot::Session(session)) = self.table.get_mut(id) else { continue };
-            let path = session.path;
-            let is_ecn_capable = session.ecn.marks_data();
+            let path = session.path();
+            let is_ecn_capable = session.way.ecn.marks_data();
             self.train.clear();
             for _ in 0..MAX_TRAIN {
                 let before = buf.len();
@@ -59,7 +59,7 @@ impl Endpoint {
             session.seal(buf, &self.train);
             let segment_size = self.train.first().map_or(0, Finished::size);
             if session.sender.sent_time_critical(now) {
-                self.critical.sent = Some(now);
+                self.critical.on_sent(now);
             }
             self.table.touch(now, id);
             if segment_size > 0 {

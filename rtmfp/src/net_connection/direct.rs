@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Endpoint, SessionId,
-    crypto::{Discriminator, PeerId},
+    crypto::PeerId,
     endpoint::OpenError,
     event::OpenFailure,
     rtmp::{Command, MessageType, UserControl, Value},
@@ -54,7 +54,7 @@ impl NetConnection {
         endpoint: &mut Endpoint,
         peer: PeerId,
     ) -> Result<(), StreamError> {
-        if self.peers.len() + self.opening.len() >= self.max_peers {
+        if self.peers.len() + self.openings.count() >= self.max_peers {
             return Err(StreamError::TooManyPeers);
         }
         let server = self
@@ -62,14 +62,10 @@ impl NetConnection {
             .session()
             .and_then(|session| Some(endpoint.session(session)?.path().remote));
         let server = server.ok_or(StreamError::NotConnected)?;
-        match endpoint.open(now, Discriminator::Fingerprint(peer), &[server]) {
-            Ok(session) | Err(OpenError::Exists(session)) => {
-                self.opening.insert(session, peer);
-                Ok(())
-            }
-            Err(OpenError::TooMany) => Err(StreamError::TooManyPeers),
-            Err(OpenError::Ourselves) => Err(StreamError::Unknown),
-        }
+        self.openings.open(now, endpoint, peer, &[server]).map_err(|error| match error {
+            OpenError::TooMany => StreamError::TooManyPeers,
+            OpenError::Ourselves | OpenError::Exists(_) => StreamError::Unknown,
+        })
     }
 
     /// Lets a peer have the stream it asked for: it hears that the stream begins.
@@ -103,9 +99,7 @@ impl NetConnection {
         peer: PeerId,
         is_responder: bool,
     ) {
-        // By this session or by one that it takes the place of.
-        let was_asked_for = self.opening.values().any(|wanted| *wanted == peer);
-        self.opening.remove(&session);
+        let was_asked_for = self.openings.on_opened(&peer);
         if self.connection.is_with(session) {
             return;
         }
@@ -143,22 +137,11 @@ impl NetConnection {
     /// A peer could not be reached: unless another session with it came about, its streams end.
     pub(super) fn on_open_failed(
         &mut self,
-        now: Instant,
         endpoint: &mut Endpoint,
         session: SessionId,
         reason: OpenFailure,
     ) {
-        let Some(peer) = self.opening.remove(&session) else { return };
-        if let OpenFailure::Superseded(other) = reason {
-            // If that one is not open yet, it is being opened and we shall hear of it.
-            if endpoint.session(other).is_some() {
-                self.peers.entry(other).or_insert(peer);
-                self.send_waiting(now, endpoint, other, peer);
-            } else {
-                self.opening.insert(other, peer);
-            }
-            return;
-        }
+        let Some(peer) = self.openings.on_failed(endpoint, session, reason) else { return };
         let waits = |stream: &Stream| {
             matches!(stream.role, Role::Subscriber { peer: wanted, .. } if wanted == peer)
                 && stream.session.is_none()

@@ -2,22 +2,29 @@
 
 use crate::{
     crypto::{Certificate, keying::SessionKeys},
-    endpoint::Path,
+    path::Path,
     wire::Mode,
 };
 
+/// Who is at the far end.
+#[derive(Debug)]
+pub(crate) struct Far {
+    /// The session ID on which it receives.
+    pub id: u32,
+    pub certificate: Certificate,
+    /// Whose password signed its keying.
+    pub signer: Option<Vec<u8>>,
+}
+
 /// How a session came about, fixed at its birth.
 pub(crate) struct Birth {
-    pub far_id: u32,
     /// The mode we send in.
     pub mode: Mode,
     pub path: Path,
-    pub far: Certificate,
+    pub far: Far,
     pub keys: SessionKeys,
     /// For answering a repeated IIKeying; responders only.
     pub answered: Option<Answered>,
-    /// Whose password signed the far end's keying.
-    pub signer: Option<Vec<u8>>,
 }
 
 /// An IIKeying and our answer to it.

@@ -1,6 +1,6 @@
 //! Explicit Congestion Notification, RFC 3168, with the ECN Report chunk of rtmfp-cpp.
 
-use crate::endpoint::Ecn;
+use crate::path::Ecn;
 
 /// Reports that lag behind by this many marks are late ones, not wrapped counts.
 const REORDERED: u8 = 0xe0;

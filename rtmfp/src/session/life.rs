@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Liveness, clock::Clock, packet::PacketBuilder};
+use super::{clock::Clock, packet::PacketBuilder};
 use crate::{
     event::CloseReason,
     wire::chunk::{code, put_chunk},
@@ -16,6 +16,15 @@ const FAR_CLOSE_LINGER: Duration = Duration::from_secs(19);
 const MAX_KEEPALIVE: Duration = Duration::from_secs(3600);
 /// A responder pings a little later, so that the two ends do not ping at once.
 const RESPONDER_PATIENCE: Duration = Duration::from_millis(500);
+
+/// When to ask whether the far end is there, and when to believe that it is not.
+#[derive(Debug, Clone, Copy)]
+pub struct Liveness {
+    /// Silence before a ping.
+    pub keepalive: Duration,
+    /// How long something may stay unanswered.
+    pub give_up: Duration,
+}
 
 /// Where a closed session goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

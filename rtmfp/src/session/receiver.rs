@@ -9,7 +9,6 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    MAX_METADATA,
     packet::PacketBuilder,
     recv_flow::{AckDue, ReceiveLimits, ReceiveOrder, RecvFlow},
 };
@@ -19,6 +18,8 @@ use crate::wire::{
     chunk::{NextUserData, UserData, flow_option},
 };
 
+/// RFC 7016 §2.3.11.1.1: metadata longer than this gets its flow rejected.
+pub(crate) const MAX_METADATA: usize = 512;
 /// RFC 7016 §3.6.3.4.4.
 const DELAYED_ACK: Duration = Duration::from_millis(200);
 /// RFC 7016 §3.6.3.8.

@@ -1,6 +1,7 @@
 //! One sending flow: its queue of fragments and what became of each. RFC 7016 §3.6.2.
 
 mod entry;
+mod window;
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -11,51 +12,21 @@ use bytes::Bytes;
 
 pub(crate) use entry::Arrival;
 use entry::{Delivery, Entry, Flight};
+use window::FarWindow;
 
-use super::ranges::RangeSet;
+use super::{
+    flow_options::{Deadline, FlowOptions},
+    ranges::RangeSet,
+};
 use crate::wire::{
     chunk::{DataAck, FragmentControl, UserDataHeader, flow_option, put_next_user_data_header},
     put_marker, put_option, put_vlu,
 };
 
-/// RFC 7016 §3.6.2: assumed until the receiver's first acknowledgement.
-const INITIAL_FAR_WINDOW: u64 = 65_536;
-/// RFC 7016 §3.6.2.9.1.
-const FIRST_PROBE: Duration = Duration::from_secs(1);
-const MAX_PROBE: Duration = Duration::from_secs(60);
 /// Fragments kept behind one that is not acknowledged; nothing new is sent beyond.
 const MAX_SPAN: u64 = 1 << 16;
 /// The longest header a User Data chunk has in practice, options apart.
 pub(crate) const MAX_DATA_HEADER: usize = 24;
-
-/// How a flow shares its session with others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Priority {
-    /// Commands, control, availability: small and wanted first.
-    High,
-    /// Media as it is played.
-    #[default]
-    Normal,
-    /// Whatever may wait.
-    Low,
-}
-
-/// What is fixed when a flow is opened.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct FlowOptions {
-    /// Against other flows of the session.
-    pub priority: Priority,
-    /// Real-time data: its packets carry the time critical flag.
-    pub time_critical: bool,
-}
-
-impl FlowOptions {
-    /// For what is small and wanted at once.
-    pub const CONTROL: Self = Self { priority: Priority::High, time_critical: false };
-}
-
-/// Until when a message is worth sending; none means reliable.
-pub type Deadline = Option<Instant>;
 
 /// What a negative acknowledgement did to a fragment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,13 +37,6 @@ pub(crate) enum NakOutcome {
     StillInFlight(u8),
     /// The bytes it had in flight.
     Lost(usize),
-}
-
-/// When a suspended flow asks for its window.
-#[derive(Debug, Clone, Copy)]
-struct Probe {
-    at: Instant,
-    interval: Duration,
 }
 
 /// Where in a packet a fragment goes.
@@ -111,13 +75,11 @@ pub(crate) struct SendFlow {
     /// What is acknowledged behind the front.
     acked: RangeSet,
     final_sequence: Option<u64>,
-    far_window: u64,
+    window: FarWindow,
     /// The receiver has all up to here, or knows that it will not come.
     far_cumulative: u64,
-    outstanding: u64,
     buffered: usize,
     rejected: bool,
-    probe: Option<Probe>,
 }
 
 impl SendFlow {
@@ -141,12 +103,10 @@ impl SendFlow {
             lost: BTreeSet::new(),
             acked: RangeSet::default(),
             final_sequence: None,
-            far_window: INITIAL_FAR_WINDOW,
+            window: FarWindow::default(),
             far_cumulative: 0,
-            outstanding: 0,
             buffered: 0,
             rejected: false,
-            probe: None,
         }
     }
 
@@ -209,7 +169,7 @@ impl SendFlow {
 
     /// Of that, what is not in flight.
     pub fn waiting(&self) -> usize {
-        self.buffered.saturating_sub(usize::try_from(self.outstanding).unwrap_or(usize::MAX))
+        self.buffered.saturating_sub(self.window.in_flight())
     }
 
     pub fn is_open(&self) -> bool {
@@ -223,31 +183,25 @@ impl SendFlow {
 
     /// RFC 7016 §3.6.2.9.1: the receiver takes nothing, though there is something for it.
     pub fn is_suspended(&self) -> bool {
-        !self.rejected && self.far_window == 0 && !self.queue.is_empty()
+        !self.rejected && self.window.is_closed() && !self.queue.is_empty()
     }
 
     /// To be called whenever the queue or the far end's window may have changed.
     pub fn schedule_probe(&mut self, now: Instant, erto: Duration) {
-        if !self.is_suspended() {
-            self.probe = None;
-        } else if self.probe.is_none() {
-            let interval = FIRST_PROBE.max(erto);
-            self.probe = Some(Probe { at: now + FIRST_PROBE, interval });
+        match self.is_suspended() {
+            true => self.window.schedule_probe(now, erto),
+            false => self.window.cancel_probe(),
         }
     }
 
     /// When a Buffer Probe is due.
     pub fn probe_at(&self) -> Option<Instant> {
-        self.probe.map(|probe| probe.at)
+        self.window.probe_at()
     }
 
     /// A Buffer Probe was sent; the next one waits longer.
     pub fn on_probed(&mut self, now: Instant, erto: Duration) {
-        if let Some(probe) = &mut self.probe {
-            let longer = probe.interval.mul_f64(std::f64::consts::SQRT_2);
-            probe.interval = longer.min(MAX_PROBE.max(erto));
-            probe.at = now + probe.interval;
-        }
+        self.window.on_probed(now, erto);
     }
 
     /// RFC 7016 §3.6.2.11: an unsent last entry becomes final, else an empty one is added.
@@ -336,7 +290,7 @@ impl SendFlow {
     /// The next fragment to send, having given up those past their deadline.
     pub fn next_sendable(&mut self, now: Instant) -> Option<u64> {
         self.trim();
-        if self.outstanding >= self.far_window && !self.rejected {
+        if self.window.is_full() && !self.rejected {
             return None;
         }
         loop {
@@ -429,7 +383,7 @@ impl SendFlow {
         }
         self.startup_options = startup_options;
         if let Some(written) = size {
-            self.outstanding += written as u64;
+            self.window.on_sent(written);
             self.lost.remove(&sequence);
             self.next_unsent = self.next_unsent.max(sequence + 1);
         }
@@ -439,7 +393,7 @@ impl SendFlow {
     /// Takes in an acknowledgement: what it freed.
     pub fn on_ack(&mut self, ack: &DataAck<'_>, arrival: Arrival) -> Acked {
         self.startup_options.clear();
-        self.far_window = ack.buffer_blocks.saturating_mul(1024);
+        self.window.on_ack(ack.buffer_blocks);
         self.far_cumulative = self.far_cumulative.max(ack.cumulative);
         let mut acked = Acked::default();
         self.ack_range(self.head, ack.cumulative, arrival, &mut acked);
@@ -473,7 +427,7 @@ impl SendFlow {
             self.buffered -= freed;
             self.lost.remove(&sequence);
             if let Some(flight) = flight {
-                self.outstanding -= flight.size as u64;
+                self.window.on_freed(flight.size);
                 acked.bytes += flight.size;
                 acked.max_tsn = acked.max_tsn.max(flight.tsn);
             }
@@ -516,7 +470,7 @@ impl SendFlow {
         let Delivery::InFlight(flight) = entry.delivery else { return None };
         entry.delivery = Delivery::Queued;
         let is_wanted = !entry.abandoned;
-        self.outstanding -= flight.size as u64;
+        self.window.on_freed(flight.size);
         if is_wanted {
             self.lost.insert(sequence);
         }

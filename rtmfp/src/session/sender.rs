@@ -10,8 +10,10 @@ use bytes::Bytes;
 use super::{
     clock::Clock,
     congestion::{AckSummary, Congestion, TimeCritical},
+    critical::TIME_CRITICAL_MEMORY,
+    flow_options::{Deadline, FlowOptions, Priority},
     packet::PacketBuilder,
-    send_flow::{Arrival, Deadline, FlowOptions, NakOutcome, Place, Priority, SendFlow},
+    send_flow::{Arrival, NakOutcome, Place, SendFlow},
 };
 use crate::wire::chunk::{BufferProbe, DataAck, FlowException};
 
@@ -27,8 +29,6 @@ const NAKS_FOR_LOSS: u8 = 3;
 const MAX_NAKS_FOR_LOSS: u8 = 96;
 /// Round trips are measured in ticks; what is overtaken by less than one is not lost.
 const SHORTEST_ROUND_TRIP: Duration = Duration::from_millis(40);
-/// RFC 7016 §3.5.2.1.
-pub(crate) const TIME_CRITICAL_MEMORY: Duration = Duration::from_millis(800);
 /// Flow IDs we start from; the number has no meaning.
 const FIRST_FLOW: u64 = 2;
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::Deadline;
+use super::super::flow_options::Deadline;
 use crate::wire::chunk::FragmentControl;
 
 /// A fragment of a message that is not done with.
