@@ -153,8 +153,9 @@ impl Client {
         }
     }
 
-    /// The channel has ended: the group that the client is no longer in, unless it joined twice.
-    pub fn leave(&mut self, flow: u64) -> Option<GroupId> {
+    /// The channel is about to end: the group that the client is in no longer, unless it joined
+    /// that on another channel too.
+    pub fn group_left_with(&mut self, flow: u64) -> Option<GroupId> {
         let group = self.channels.get(&flow)?.group?;
         let is_last =
             self.channels.values().filter(|channel| channel.group == Some(group)).count() == 1;
@@ -169,8 +170,8 @@ impl Client {
         self.flows.remove(&flow);
     }
 
-    /// The client is done with a stream: so are we.
-    pub fn close_stream(&mut self, now: Instant, view: &mut SessionMut<'_>, stream_id: u64) {
+    /// Closes the flows on which we answered for a stream.
+    pub fn close_answers(&mut self, now: Instant, view: &mut SessionMut<'_>, stream_id: u64) {
         if let Some(flows) = self.answers.remove(&stream_id) {
             flows.all().for_each(|flow| view.close_flow(now, flow));
         }

@@ -197,7 +197,7 @@ impl Server {
         }
         if client.is_choked() {
             self.stats.choked += 1;
-            return self.let_go(now, endpoint, session);
+            return self.disconnect(now, endpoint, session);
         }
         if let Some(request) = outcome.stream {
             self.on_stream_request(now, endpoint, session, request);
@@ -242,11 +242,11 @@ impl Server {
     }
 
     /// Ends a client's session from our side.
-    fn let_go(&mut self, now: Instant, endpoint: &mut Endpoint, session: SessionId) {
+    fn disconnect(&mut self, now: Instant, endpoint: &mut Endpoint, session: SessionId) {
         if let Some(view) = endpoint.session(session) {
             view.close(now);
         }
-        self.forget(now, endpoint, session);
+        self.on_gone(now, endpoint, session);
     }
 
     fn on_group_message(
@@ -303,10 +303,10 @@ impl Server {
         let Some(client) = self.clients.get_mut(&session) else { return };
         // RFC 7425 §5.3.6: the end of this flow is the connection's.
         if client.is_control(flow) {
-            return self.let_go(now, endpoint, session);
+            return self.disconnect(now, endpoint, session);
         }
         let peer = client.peer;
-        if let Some(group) = client.leave(flow) {
+        if let Some(group) = client.group_left_with(flow) {
             self.registry.leave(&group, &peer);
         }
         if let Some(mut view) = endpoint.session(session) {
@@ -324,7 +324,7 @@ impl Server {
     ) {
         let client = self.clients.get(&session);
         match client.and_then(|client| client.stream_of_answer(flow)) {
-            Some(0) => self.let_go(now, endpoint, session),
+            Some(0) => self.disconnect(now, endpoint, session),
             Some(stream_id) => {
                 self.on_stream_request(now, endpoint, session, StreamRequest::Close(stream_id));
             }
@@ -348,11 +348,12 @@ impl Server {
         }
     }
 
-    fn forget(&mut self, now: Instant, endpoint: &mut Endpoint, session: SessionId) {
-        self.leave_streams(now, endpoint, session);
+    /// A client's session is over: it publishes, plays and belongs to nothing any more.
+    fn on_gone(&mut self, now: Instant, endpoint: &mut Endpoint, session: SessionId) {
+        self.detach_all(now, endpoint, session);
         let Some(client) = self.clients.remove(&session) else { return };
         log::info!("{} is gone", client.peer);
-        self.registry.remove(&client.peer);
+        self.registry.leave_all(&client.peer);
     }
 
     /// RFC 7016 §3.5.1.6: the asker learns where the peer is, the peer that it is looked for.
@@ -388,7 +389,7 @@ impl App for Server {
             Event::SessionOpened { session, peer, .. } => {
                 self.clients.insert(session, Client::new(peer));
             }
-            Event::SessionClosed { session, .. } => self.forget(now, endpoint, session),
+            Event::SessionClosed { session, .. } => self.on_gone(now, endpoint, session),
             Event::AddressChanged { session, path } => {
                 self.on_address_changed(now, endpoint, session, path);
             }

@@ -30,18 +30,18 @@ impl Server {
             StreamRequest::Publish(_, name) => self.publish(now, endpoint, end, name),
             StreamRequest::Play(_, name) => self.play(now, endpoint, end, name),
             StreamRequest::Close(stream_id) => {
-                self.leave_stream(now, endpoint, end);
+                self.detach(now, endpoint, end);
                 if let (Some(client), Some(mut view)) =
                     (self.clients.get_mut(&session), endpoint.session(session))
                 {
-                    client.close_stream(now, &mut view, stream_id);
+                    client.close_answers(now, &mut view, stream_id);
                 }
             }
         }
     }
 
     fn publish(&mut self, now: Instant, endpoint: &mut Endpoint, end: StreamEnd, name: Name) {
-        self.leave_stream(now, endpoint, end);
+        self.detach(now, endpoint, end);
         let Some(streams) = &mut self.streams else { return };
         let stream = name.stream.clone();
         let players = match streams.publish(name, end) {
@@ -63,7 +63,7 @@ impl Server {
     }
 
     fn play(&mut self, now: Instant, endpoint: &mut Endpoint, end: StreamEnd, name: Name) {
-        self.leave_stream(now, endpoint, end);
+        self.detach(now, endpoint, end);
         let Some(streams) = &mut self.streams else { return };
         let Ok(first) = streams.play(name, end) else {
             let refused = replies::failure("NetStream.Play.Failed", "too many streams");
@@ -111,9 +111,9 @@ impl Server {
         }
     }
 
-    /// A client is done with one of its streams.
-    pub(super) fn leave_stream(&mut self, now: Instant, endpoint: &mut Endpoint, end: StreamEnd) {
-        let players = self.streams.as_mut().map(|streams| streams.leave(end));
+    /// A client no longer publishes or plays one of its streams; players hear of it.
+    pub(super) fn detach(&mut self, now: Instant, endpoint: &mut Endpoint, end: StreamEnd) {
+        let players = self.streams.as_mut().map(|streams| streams.detach(end));
         let over = replies::status("NetStream.Play.UnpublishNotify", "it is no longer published");
         for player in players.unwrap_or_default() {
             if let (Some(client), Some(mut view)) =
@@ -124,15 +124,11 @@ impl Server {
         }
     }
 
-    pub(super) fn leave_streams(
-        &mut self,
-        now: Instant,
-        endpoint: &mut Endpoint,
-        session: SessionId,
-    ) {
+    /// As [`Self::detach`], with all that a client has.
+    pub(super) fn detach_all(&mut self, now: Instant, endpoint: &mut Endpoint, session: SessionId) {
         let ends = self.streams.as_ref().map(|streams| streams.of_client(session));
         for end in ends.unwrap_or_default() {
-            self.leave_stream(now, endpoint, end);
+            self.detach(now, endpoint, end);
         }
     }
 

@@ -46,7 +46,7 @@ impl Registry {
         neighbours
     }
 
-    /// Removes a member.
+    /// A member is in this group no longer.
     pub fn leave(&mut self, group: &GroupId, peer: &PeerId) {
         if let Some(groups) = self.memberships.get_mut(peer) {
             groups.retain(|other| other != group);
@@ -64,8 +64,8 @@ impl Registry {
         self.groups.get(group).is_some_and(|members| members.contains_key(&GroupAddress::of(peer)))
     }
 
-    /// Forgets a client altogether.
-    pub fn remove(&mut self, peer: &PeerId) {
+    /// A client is gone: it is in no group any more, and its addresses are forgotten.
+    pub fn leave_all(&mut self, peer: &PeerId) {
         self.addresses.remove(peer);
         for group in self.memberships.remove(peer).unwrap_or_default() {
             self.leave(&group, peer);
@@ -117,7 +117,7 @@ mod tests {
         registry.join(GROUP, a);
         registry.join([2; 32], a);
         registry.join(GROUP, b);
-        registry.remove(&a);
+        registry.leave_all(&a);
         assert!(!registry.is_member(&GROUP, &a) && registry.is_member(&GROUP, &b));
         assert_eq!(registry.group_count(), 1);
     }

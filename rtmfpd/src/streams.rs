@@ -86,30 +86,26 @@ pub(super) enum Refused {
 impl Streams {
     /// Begins to publish. The players that wait for it.
     pub fn publish(&mut self, name: Name, end: StreamEnd) -> Result<Vec<StreamEnd>, Refused> {
-        let live = self.enter(name, end)?;
+        let taken = self.by_name.get(&name).and_then(|live| live.publisher);
+        if taken.is_some_and(|publisher| publisher != end) {
+            return Err(Refused::Taken);
+        }
+        self.detach(end);
+        let live = self.by_name_mut(name.clone(), end)?;
         live.publisher = Some(end);
-        Ok(live.players.keys().copied().collect())
+        let players = live.players.keys().copied().collect();
+        self.ends.insert(end, name);
+        Ok(players)
     }
 
     /// Begins to play: what to send first if somebody publishes.
     pub fn play(&mut self, name: Name, end: StreamEnd) -> Result<Option<Vec<Message>>, Refused> {
-        self.leave(end);
+        self.detach(end);
         let live = self.by_name_mut(name.clone(), end)?;
         live.players.insert(end, Player::default());
         let first = live.publisher.map(|_| live.preamble.messages());
         self.ends.insert(end, name);
         Ok(first)
-    }
-
-    fn enter(&mut self, name: Name, end: StreamEnd) -> Result<&mut Live, Refused> {
-        let taken = self.by_name.get(&name).and_then(|live| live.publisher);
-        if taken.is_some_and(|publisher| publisher != end) {
-            return Err(Refused::Taken);
-        }
-        self.leave(end);
-        self.by_name_mut(name.clone(), end)?;
-        self.ends.insert(end, name.clone());
-        self.by_name.get_mut(&name).ok_or(Refused::TooMany)
     }
 
     fn by_name_mut(&mut self, name: Name, end: StreamEnd) -> Result<&mut Live, Refused> {
@@ -120,8 +116,8 @@ impl Streams {
         Ok(self.by_name.entry(name).or_default())
     }
 
-    /// An end is done with its stream. The players of what it published.
-    pub fn leave(&mut self, end: StreamEnd) -> Vec<StreamEnd> {
+    /// An end no longer publishes or plays. The players of what it published.
+    pub fn detach(&mut self, end: StreamEnd) -> Vec<StreamEnd> {
         let Some(name) = self.ends.remove(&end) else { return Vec::new() };
         let Some(live) = self.by_name.get_mut(&name) else { return Vec::new() };
         live.players.remove(&end);
@@ -260,10 +256,10 @@ mod tests {
         assert_eq!(streams.play(name(), end(2)), Ok(None));
         assert_eq!(streams.publish(name(), end(1)), Ok(vec![end(2)]));
         assert_eq!(streams.publish(name(), end(3)), Err(Refused::Taken));
-        assert_eq!(streams.leave(end(1)), [end(2)]);
+        assert_eq!(streams.detach(end(1)), [end(2)]);
         assert_eq!(streams.publish(name(), end(3)), Ok(vec![end(2)]));
-        streams.leave(end(3));
-        streams.leave(end(2));
+        streams.detach(end(3));
+        streams.detach(end(2));
         assert!(streams.by_name.is_empty() && streams.ends.is_empty());
     }
 

@@ -42,7 +42,7 @@ impl Server {
         while let Some((_, (from, group))) = self.inbox.pop_due(now) {
             let peer = peer_id(world.seed, from);
             let Some(group) = group else {
-                self.registry.remove(&peer);
+                self.registry.leave_all(&peer);
                 continue;
             };
             for neighbour in self.registry.join(world.specs[group].group_id(), peer) {
