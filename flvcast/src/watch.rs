@@ -8,8 +8,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-
 use crate::{
     Error,
     link::{Link, LinkEvent},
@@ -21,9 +19,6 @@ use crate::{
     web::{self, Figures, Limits, ViewerFigures, Web},
 };
 
-/// RFC 3986 §2.3: all but these is written as %XX in a path.
-pub(crate) const NAME: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const TICK: Duration = Duration::from_millis(100);
 const PROGRESS: Duration = Duration::from_secs(10);
 /// Whoever waits for a broadcast wants to know soon that there is none.
@@ -75,13 +70,13 @@ pub fn watch(config: &WatchConfig, stop: &Stop) -> Result<(), Error> {
         let address = listener.local_addr()?;
         let figures = show.figures(&link);
         show.web = Some(web::serve(listener, &config.channel, hub, config.limits, figures)?);
-        let film = utf8_percent_encode(&config.channel, NAME);
+        let film = web::film_path(&config.channel);
         let host = if address.ip().is_unspecified() {
             format!("localhost:{}", address.port())
         } else {
             address.to_string()
         };
-        say(format_args!("page: http://{host}/   film: http://{host}/{film}.flv"));
+        say(format_args!("page: http://{host}/   film: http://{host}{film}.flv"));
     }
     let use_of_it = match (&config.out, &config.http) {
         (Some(path), _) => format!(", into {}", path.display()),

@@ -18,11 +18,15 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{Error, hub::Hub};
 pub use connections::Limits;
 use connections::{Connection, Connections};
 pub use figures::{Figures, Frames, Shown, Stream, ViewerFigures};
+
+/// RFC 3986 §2.3: all but these is written as %XX in a path.
+const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Makes the figures when asked.
 pub type FigureSource = Arc<dyn Fn() -> Figures + Send + Sync>;
@@ -146,6 +150,11 @@ async fn preflight() -> Response {
     (StatusCode::NO_CONTENT, HEADERS).into_response()
 }
 
+/// Where on the page's host the film of this name is.
+pub fn film_path(name: &str) -> String {
+    format!("/{}", utf8_percent_encode(name, NAME))
+}
+
 async fn film(
     method: Method,
     State(shared): State<Shared>,
@@ -153,8 +162,7 @@ async fn film(
     Path(path): Path<String>,
 ) -> Response {
     if path != *shared.film {
-        let film = percent_encoding::utf8_percent_encode(&shared.film, crate::watch::NAME);
-        let hint = format!("not here; the film is at /{film}\n");
+        let hint = format!("not here; the film is at {}\n", film_path(&shared.film));
         return (StatusCode::NOT_FOUND, hint).into_response();
     }
     let headers = [

@@ -10,6 +10,7 @@ mod handshake;
 mod inbox;
 mod member;
 mod probe;
+mod program;
 mod reception;
 mod report;
 mod session;

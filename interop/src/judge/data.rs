@@ -10,7 +10,8 @@ use rtmfp::{
     },
 };
 
-use super::session::CONTROL;
+/// Our flow that carries `connect`.
+pub const CONTROL: u64 = 2;
 
 /// A User Data chunk to be.
 #[derive(Debug, Clone, Copy)]

@@ -1,11 +1,8 @@
 //! The judge as a server: clients under test come to it.
 
 use std::{
-    io::{self, Read},
+    io,
     net::{SocketAddr, UdpSocket},
-    os::unix::process::CommandExt,
-    process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -22,7 +19,9 @@ use rtmfp::{
     },
 };
 
-use super::{Context, Failure, Probe, Session, failed, probe::Packet, session::Ends};
+use super::{
+    Context, Failure, Probe, Session, failed, probe::Packet, program::Program, session::Ends,
+};
 
 /// The size that all servers of Adobe's lineage use, and some clients insist on.
 pub const COOKIE: usize = 64;
@@ -37,65 +36,6 @@ pub struct Reception {
     wait: Duration,
     /// Of whose members the judge is one, when members are under test.
     pub(super) group: GroupSpec,
-}
-
-/// A program under test, killed with all that it started when its case is over.
-#[derive(Debug)]
-pub struct Client {
-    child: Child,
-    /// The end of what it said on standard error.
-    said: Arc<Mutex<String>>,
-}
-
-impl Client {
-    fn start(command: &str, url: &str) -> io::Result<Self> {
-        let mut child = Command::new("sh")
-            .arg("-c")
-            .arg(command.replace("{url}", url))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()?;
-        let said = Arc::new(Mutex::new(String::new()));
-        if let Some(stderr) = child.stderr.take() {
-            let said = said.clone();
-            std::thread::spawn(move || keep_the_end(stderr, &said));
-        }
-        Ok(Self { child, said })
-    }
-
-    /// What became of it, in a line.
-    fn fate(&mut self) -> String {
-        let end = match self.child.try_wait() {
-            Ok(Some(status)) => format!("it ended with {status}"),
-            _ => "it runs, but says no hello".to_owned(),
-        };
-        let said = self.said.lock().map(|said| said.trim().replace('\n', "; ")).unwrap_or_default();
-        if said.is_empty() { end } else { format!("{end}: {said}") }
-    }
-}
-
-fn keep_the_end(mut stream: impl Read, said: &Mutex<String>) {
-    const KEPT: usize = 400;
-    let mut buffer = [0; 4096];
-    while let Ok(size @ 1..) = stream.read(&mut buffer) {
-        let Ok(mut said) = said.lock() else { return };
-        said.push_str(&String::from_utf8_lossy(&buffer[..size]));
-        let from = said.len().saturating_sub(KEPT);
-        let from = (from..said.len()).find(|at| said.is_char_boundary(*at)).unwrap_or(from);
-        said.drain(..from);
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        // What is gone already needs none of this.
-        let group = format!("-{}", self.child.id());
-        let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 impl Reception {
@@ -120,7 +60,7 @@ impl Reception {
         self.forget_earlier().map_err(no_socket)?;
         let mut client = match &self.command {
             Some(command) => Some(
-                Client::start(command, &context.url)
+                Program::start(command, &context.url)
                     .map_err(|error| failed("a client that starts", error.to_string()))?,
             ),
             None => None,
@@ -170,7 +110,7 @@ pub struct Arrival {
     pub policy: Policy,
     /// What we would have back.
     pub cookie: Vec<u8>,
-    client: Option<Client>,
+    client: Option<Program>,
 }
 
 /// What an IIKeying said.
@@ -215,7 +155,7 @@ impl Arrival {
         probe: Probe,
         packet: Packet,
         identity: Identity,
-        client: Option<Client>,
+        client: Option<Program>,
     ) -> Self {
         let hello = packet.chunks().find_map(|chunk| match chunk {
             Chunk::InitiatorHello(hello) => Some((hello.epd.to_vec(), hello.tag.to_vec())),

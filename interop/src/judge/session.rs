@@ -17,15 +17,12 @@ use rtmfp::{
 
 use super::{
     Failure, Probe,
-    data::{Data, connect_command, options, put_data},
+    data::{CONTROL, Data, connect_command, options, put_data},
     failed,
     inbox::Inbox,
     probe::{Packet, came_instead, name_of},
-    reception::Client,
+    program::Program,
 };
-
-/// Our flow that carries `connect`.
-pub const CONTROL: u64 = 2;
 
 /// An open session.
 #[derive(Debug)]
@@ -55,7 +52,7 @@ pub struct Session {
     /// The flow of the far end that our control flow answers.
     pub answers: Option<u64>,
     /// The program under test, if the judge started it for this session.
-    pub client: Option<Client>,
+    pub client: Option<Program>,
     /// What came and was not asked for yet.
     pub inbox: Inbox,
     /// The socket.
@@ -89,7 +86,7 @@ impl Drop for Session {
 
 impl Session {
     /// With the keys that both ends made.
-    pub fn new(ends: Ends, keys: SessionKeys, probe: Probe, client: Option<Client>) -> Self {
+    pub fn new(ends: Ends, keys: SessionKeys, probe: Probe, client: Option<Program>) -> Self {
         Self {
             peer_id: ends.peer_id,
             far: ends.far,

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use bytes::{BufMut, Bytes, BytesMut};
 use netgroup::{Group, wire::StreamKey};
 
-use super::{figures::Tally, scenario};
+use super::scenario;
 
+/// The stream's name in every group.
+pub(crate) const STREAM: &str = "stream";
 const PICTURES_A_SECOND: u32 = 25;
 /// AAC at 44.1 kHz: 1024 samples a frame.
 const SOUND_EVERY: Duration = Duration::from_micros(23_220);
@@ -80,21 +82,21 @@ impl Film {
         (pictures + sounds) as u64
     }
 
-    /// Publishes the message of a slot in every group; the slot after it.
+    /// Publishes the message of a slot in every group; how many bytes that are in all.
     pub fn publish<'a>(
         &self,
         now: Instant,
         slot: Slot,
         groups: impl Iterator<Item = (&'a mut Group, StreamKey)>,
-        tally: &mut Tally,
-    ) -> Slot {
+    ) -> u64 {
+        let mut published = 0;
         for (group, key) in groups {
             let message = self.message(slot);
-            tally.source_published += message.payload.len() as u64;
+            published += message.payload.len() as u64;
             let timestamp = slot.at.as_millis() as u32;
             group.publish_message(now, &key, message.kind, timestamp, &message.payload);
         }
-        self.after(slot)
+        published
     }
 
     /// The message of a slot.

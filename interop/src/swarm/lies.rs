@@ -16,7 +16,7 @@ use rtmfp::{
     wire::{Address, Origin},
 };
 
-use super::seat::STREAM;
+use super::film::STREAM;
 
 /// How often a liar lies, to all its neighbours.
 pub(crate) const PERIOD: Duration = Duration::from_millis(500);

@@ -10,12 +10,10 @@ use netgroup::{
 use super::{
     crowd::Role,
     figures::{Tally, Viewing},
-    film::Slot,
+    film::{STREAM, Slot},
     world::World,
 };
 
-/// The stream's name in every group.
-pub(crate) const STREAM: &str = "stream";
 /// A member this old opens no sessions any more, if its swarm rests.
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
@@ -63,7 +61,9 @@ impl Seat {
         slot: Slot,
         groups: impl Iterator<Item = &'a mut Group>,
     ) -> Slot {
-        world.film.publish(now, slot, groups.zip(self.publications.iter().copied()), tally)
+        let groups = groups.zip(self.publications.iter().copied());
+        tally.source_published += world.film.publish(now, slot, groups);
+        world.film.after(slot)
     }
 
     /// It opens a session, if that counts.

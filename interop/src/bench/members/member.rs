@@ -24,9 +24,8 @@ use super::{AnyError, Arguments, Part};
 use crate::swarm::{
     crowd::identity,
     figures::Viewing,
-    film::{Film, Slot},
+    film::{Film, STREAM, Slot},
     lies, scenario,
-    seat::STREAM,
     traffic::Traffic,
 };
 
@@ -218,7 +217,8 @@ impl Viewer {
         let Some(film) = self.place.film else { return };
         while let Some(slot) = self.next.filter(|slot| slot.at <= self.place.elapsed(now)) {
             let groups = self.node.groups_mut().zip(self.publications.iter().copied());
-            self.next = Some(film.publish(now, slot, groups, &mut self.part.tally));
+            self.part.tally.source_published += film.publish(now, slot, groups);
+            self.next = Some(film.after(slot));
         }
         self.node.flush(now, endpoint);
     }

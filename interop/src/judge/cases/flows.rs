@@ -14,10 +14,9 @@ use rtmfp::{
 use super::cases;
 use crate::judge::{
     CaseResult, Context, Failure, Session, check,
-    data::{Data, connect_command, options, put_data, put_next_data},
+    data::{CONTROL, Data, connect_command, options, put_data, put_next_data},
     failed,
     probe::{name_of, put_raw},
-    session::CONTROL,
 };
 
 /// Room for scheduling: at once is within this, beside the round trip.

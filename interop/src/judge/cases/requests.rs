@@ -17,9 +17,9 @@ use rtmfp::{
 use super::cases;
 use crate::judge::{
     CaseResult, Context, Failure, Session, check,
-    data::{Data, connect_command, options, put_data, put_next_data},
+    data::{CONTROL, Data, connect_command, options, put_data, put_next_data},
     failed,
-    session::{CONTROL, fragments},
+    session::fragments,
 };
 
 /// The connect message, cut in three.

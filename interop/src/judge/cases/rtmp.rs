@@ -9,9 +9,8 @@ use rtmfp::{
 use super::cases;
 use crate::judge::{
     CaseResult, Context, Failure, check,
-    data::{Data, connect_command, options},
+    data::{CONTROL, Data, connect_command, options},
     failed,
-    session::CONTROL,
 };
 
 /// The server takes a message without harm: a later call is still answered.
