@@ -92,6 +92,18 @@ impl Edge {
         if span < 0.5 { FIRST_PACE } else { ((last - first) as f64 / span).max(1.0) }
     }
 
+    /// How far the stream may have come by now, unknown to us, if it went on as before.
+    pub fn farthest_expected(&self, now: Instant) -> u64 {
+        let (Some((first, since)), Some((last, until))) = (self.steps.front(), self.steps.back())
+        else {
+            return 0;
+        };
+        let span = until.saturating_duration_since(*since).as_secs_f64();
+        let pace = if span < 0.5 { FIRST_PACE } else { (last - first) as f64 / span };
+        let silence = now.saturating_duration_since(*until).as_secs_f64();
+        last + NEAR + (1.5 * pace * silence) as u64
+    }
+
     /// Nothing beyond this is taken from somebody who does not know the stream at first hand.
     pub fn farthest_credible(&self) -> u64 {
         self.highest() + LEAP + (2.0 * self.pace()) as u64
@@ -101,6 +113,14 @@ impl Edge {
     pub fn farthest_near(&self) -> u64 {
         self.highest() + NEAR + (0.5 * self.pace()) as u64
     }
+}
+
+/// What a single neighbour shows of a stream that stands still for us, and is looked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Prospect {
+    /// Play may go on here.
+    pub from: u64,
+    pub last: u64,
 }
 
 #[cfg(test)]

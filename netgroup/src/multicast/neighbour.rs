@@ -17,6 +17,8 @@ const RARE_AUDIT: Duration = Duration::from_secs(120);
 const LEAD_MEMORY: f32 = 3.0;
 /// A map says nothing of the present after this.
 const FRESH: Duration = Duration::from_secs(5);
+/// What it held at first is gone by then.
+const FIRST_MAP_LIFETIME: Duration = Duration::from_secs(15);
 const MOST_LEAD: f32 = 3000.0;
 
 /// What was asked for may still come so long after something else was.
@@ -111,10 +113,14 @@ impl Neighbour {
         if is_second && map.last == self.map.last && map.first_held() > self.map.first_held() {
             self.entrance = Some(map.first_held());
         }
+        let is_old = |at: Instant| now.saturating_duration_since(at) > FIRST_MAP_LIFETIME;
+        if self.linked.is_some_and(is_old) {
+            self.first_map = Availability::default();
+        }
         let before = std::mem::replace(&mut self.map, map);
         self.mapped = Some(now);
         self.doubtful = None;
-        if self.first_map.last == 0 {
+        if self.first_map.last == 0 && !self.linked.is_some_and(is_old) {
             self.first_map = before;
         }
     }

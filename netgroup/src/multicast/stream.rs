@@ -12,7 +12,7 @@ use rtmfp::crypto::PeerId;
 use super::{
     StreamEvent, StreamStats,
     collect::{Collecting, with_headers},
-    edge::{DENSITY, Edge},
+    edge::{DENSITY, Edge, Prospect},
     misconduct::Misconduct,
     neighbour::Neighbour,
     outbox::{Outbox, Output},
@@ -84,6 +84,7 @@ pub(crate) struct Stream {
     has_ended: bool,
     /// Since when several neighbours say that the stream is not as far as we believe.
     contradicted: Option<Instant>,
+    prospect: Option<Prospect>,
     /// Grows with every fragment held.
     revision: u64,
     next_tick: Instant,
@@ -127,6 +128,7 @@ impl Stream {
             end: None,
             has_ended: false,
             contradicted: None,
+            prospect: None,
             revision: 0,
             next_tick: now,
             fed_at: None,
@@ -420,7 +422,7 @@ impl Stream {
         if self.edge.highest() == 0 || is_source {
             return true;
         }
-        if id > self.edge.farthest_credible() && !is_alone {
+        if id > self.edge.farthest_credible() && !is_alone && !self.pulls.is_outstanding(id) {
             if self.idle(now) < STANDSTILL {
                 self.out.suspect(peer, Misconduct::FarFragment);
             }
@@ -447,12 +449,14 @@ impl Stream {
         let span = DENSITY.min(id) as u32;
         let is_dense = self.store.count_up_to(id, span) * 2 >= span;
         if is_source || is_dense || self.neighbours.len() == 1 {
-            self.note_edge(now, id);
+            let shown = self.prospect.filter(|prospect| prospect.from <= id);
+            self.note_edge(now, shown.map_or(id, |prospect| prospect.last.max(id)));
         }
     }
 
     fn note_edge(&mut self, now: Instant, id: u64) {
         if id > self.edge.highest() {
+            self.skip_what_is_too_old(now, id);
             if self.idle(now) > INTERRUPTION {
                 // Who could not give anything may be able to now.
                 self.pushers.forgive();

@@ -8,11 +8,16 @@ use std::{
 use rand::{RngExt, rngs::StdRng};
 use rtmfp::crypto::PeerId;
 
-use super::{END_PATIENCE, End, Role, STANDSTILL, Stream};
+use super::{END_PATIENCE, End, INTERRUPTION, Role, STANDSTILL, Stream};
 use crate::{
     multicast::{
-        Delivery, StreamEvent, collect::Collecting, edge::Edge, misconduct::Misconduct,
-        player::Player, pulls::Pulls, pushers::Candidate,
+        Delivery, StreamEvent,
+        collect::Collecting,
+        edge::{Edge, Prospect},
+        misconduct::Misconduct,
+        player::Player,
+        pulls::Pulls,
+        pushers::Candidate,
     },
     wire::{Availability, MAX_FRAGMENT, MediaControl},
 };
@@ -33,7 +38,7 @@ const LONGEST_WAIT: Duration = Duration::from_millis(1200);
 /// What nobody has is given up after this, if there is something later.
 const CUT_OFF: Duration = Duration::from_millis(800);
 /// After an interruption so much of the window may be caught up with.
-const STILL_IN_TIME: f64 = 0.85;
+const STILL_IN_TIME: f64 = 0.4;
 /// What stands so far from what others show, for so long, was a lie.
 const MISLED_BY: u64 = 512;
 const MISLED_FOR: Duration = Duration::from_secs(1);
@@ -128,21 +133,21 @@ impl Stream {
     /// If what comes next is to be had nowhere any more, but what comes later is, play goes on
     /// there, as far back as can still be in time.
     fn jump_if_cut_off(&mut self, now: Instant) {
+        let in_time = self.earliest_in_time(self.edge.highest());
         let Role::Playing(player) = &mut self.role else { return };
         let (next, highest) = (player.next(), self.edge.highest());
         let is_missing = next <= highest && !self.store.has(next);
         let has_waited = self.edge.age(now, next) >= CUT_OFF && !self.pulls.is_outstanding(next);
-        if !is_missing || !has_waited || self.neighbours.values().any(|other| other.has(next)) {
+        if !is_missing || !has_waited {
             return;
         }
-        let later = self
-            .neighbours
-            .values()
-            .filter(|neighbour| neighbour.is_fresh(now) && neighbour.map.last > next);
+        let fresh = || self.neighbours.values().filter(|neighbour| neighbour.is_fresh(now));
+        if fresh().any(|neighbour| neighbour.has(next)) {
+            return;
+        }
+        let later = fresh().filter(|neighbour| neighbour.map.last > next);
         let Some(earliest) = later.map(|neighbour| neighbour.map.first()).min() else { return };
         if earliest > next {
-            let window = self.parameters.window.mul_f64(STILL_IN_TIME).as_secs_f64();
-            let in_time = highest.saturating_sub((self.edge.pace() * window) as u64);
             player.jump(earliest.max(in_time));
         }
     }
@@ -178,13 +183,12 @@ impl Stream {
             neighbour.doubt(now);
             return self.on_far_claim(now, peer);
         }
-        let believed = self.believed();
-        if (is_standing && believed > self.edge.farthest_credible())
-            || self.was_misled(now, believed)
-        {
+        let believed = self.believed(now);
+        if self.was_misled(now, believed) {
             self.begin_anew();
         }
         self.note_edge(now, believed);
+        self.look_ahead(now);
         let has_passed = self
             .neighbours
             .get(&peer)
@@ -206,7 +210,7 @@ impl Stream {
         if far >= needed && far > near {
             self.begin_anew();
             self.neighbours.values_mut().for_each(|other| other.believe(now));
-            let believed = self.believed();
+            let believed = self.believed(now);
             self.note_edge(now, believed);
         } else if near >= needed {
             self.out.suspect(peer, Misconduct::FarMap);
@@ -234,13 +238,13 @@ impl Stream {
     }
 
     /// How far the stream has come, as its source says, or several who know it.
-    fn believed(&self) -> u64 {
+    fn believed(&self, now: Instant) -> u64 {
         let source = self.neighbours.values().filter(|neighbour| neighbour.is_source);
         let by_source = source.map(|neighbour| neighbour.claim).max().unwrap_or(0);
         let mut claims: Vec<u64> = self
             .neighbours
             .values()
-            .filter(|neighbour| neighbour.claim > 0)
+            .filter(|neighbour| neighbour.claim > 0 && neighbour.is_fresh(now))
             .map(|neighbour| neighbour.claim)
             .collect();
         claims.sort_unstable_by(|a, b| b.cmp(a));
@@ -251,8 +255,49 @@ impl Stream {
         by_source.max(claims.get(witnesses - 1).copied().unwrap_or(0))
     }
 
+    /// There may be but one way left to where the stream goes on: what a single neighbour shows of
+    /// one that stands still for us is looked into, if it went on as before. Believed it is when
+    /// it comes.
+    fn look_ahead(&mut self, now: Instant) {
+        if self.idle(now) < INTERRUPTION {
+            return;
+        }
+        let (highest, farthest) = (self.edge.highest(), self.edge.farthest_expected(now));
+        let fresh = self.neighbours.values().filter(|neighbour| neighbour.is_fresh(now));
+        let claims = fresh.map(|neighbour| neighbour.claim);
+        let last = claims.filter(|claim| (highest + 1..=farthest).contains(claim)).max();
+        let first = self.first_wanted().unwrap_or(highest + 1);
+        self.prospect = last.map(|last| {
+            let from = self.prospect.map(|prospect| prospect.from);
+            let is_too_old = self.idle(now) > self.parameters.window;
+            let in_time = if is_too_old { self.earliest_in_time(last) } else { first };
+            Prospect { from: from.unwrap_or(in_time.max(first)), last }
+        });
+    }
+
+    /// The stream is found to have come to `id`. If nothing came for so long that what we wait for
+    /// is too old to be played, that is not waited for any more.
+    pub(super) fn skip_what_is_too_old(&mut self, now: Instant, id: u64) {
+        let shown = self.prospect.take().filter(|prospect| prospect.from <= id);
+        let in_time = shown.map_or_else(|| self.earliest_in_time(id), |prospect| prospect.from);
+        if self.idle(now) < self.parameters.window || in_time <= self.edge.highest() {
+            return;
+        }
+        match &mut self.role {
+            Role::Playing(player) => player.jump(in_time),
+            Role::Collecting(_) | Role::Met if self.edge.highest() > 0 => self.begin_anew(),
+            Role::Collecting(_) | Role::Met | Role::Publisher { .. } => {}
+        }
+    }
+
+    /// What is before this can hardly be played in time, once the stream has come to `highest`.
+    fn earliest_in_time(&self, highest: u64) -> u64 {
+        let window = self.parameters.window.mul_f64(STILL_IN_TIME).as_secs_f64();
+        highest.saturating_sub((self.edge.pace() * window) as u64)
+    }
+
     /// We missed so much that what we have is of no use.
-    fn begin_anew(&mut self) {
+    pub(super) fn begin_anew(&mut self) {
         self.role = Role::Met;
         self.store = Default::default();
         self.edge = Edge::default();
@@ -260,6 +305,7 @@ impl Stream {
         self.pulls = Pulls::default();
         self.end = None;
         self.contradicted = None;
+        self.prospect = None;
         self.neighbours.values_mut().for_each(|neighbour| {
             (neighbour.told, neighbour.pulls) = Default::default();
         });
@@ -323,13 +369,16 @@ impl Stream {
     }
 
     pub(super) fn pull_missing(&mut self, now: Instant, rng: &mut StdRng) {
-        let Some(first) = self.first_wanted() else { return };
+        let Some(wanted) = self.first_wanted() else { return };
+        let highest = self.edge.highest();
+        let (first, last) =
+            self.prospect.map_or((wanted, highest), |prospect| (prospect.from, prospect.last));
+        let last = last.min(first.saturating_add(MAX_LOOK));
         for peer in self.pulls.forget_before(first) {
             if let Some(neighbour) = self.neighbours.get_mut(&peer) {
                 neighbour.pulls = neighbour.pulls.saturating_sub(1);
             }
         }
-        let last = self.edge.highest().min(first.saturating_add(MAX_LOOK));
         if last < first {
             return;
         }
@@ -361,6 +410,9 @@ impl Stream {
     pub(super) fn is_pull_due(&self, now: Instant, id: u64) -> bool {
         if self.pulls.may_ask(now, id).is_err() {
             return false;
+        }
+        if self.prospect.is_some() {
+            return true;
         }
         let age = self.edge.age(now, id);
         if let Some(patience) = self.pushers.passed_over(id) {
