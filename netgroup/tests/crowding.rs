@@ -222,3 +222,45 @@ fn what_most_say_of_a_stream_counts_not_what_the_first_said() {
     });
     assert_eq!(announced, Some(StreamParameters::default()));
 }
+
+#[test]
+fn who_gives_nothing_soon_loses_its_place_to_who_gives() {
+    const MEDIA: u64 = 50;
+    let mut rig = Rig::idle();
+    let key = rig.group.publish(rig.now, "stream", StreamParameters::default());
+    let free_riders: Vec<PeerId> = (101..105).map(id).collect();
+    let givers: Vec<PeerId> = (20..24).map(id).collect();
+    // The free riders come first, and ask for all.
+    for peer in free_riders.iter().chain(&givers) {
+        rig.join(*peer);
+        rig.announce_as(*peer, MEDIA_CONTROL, key, StreamParameters::default());
+        rig.group.handle_flow_opened(rig.now, *peer, MEDIA, Incoming::Media(key));
+        rig.hear(*peer, MEDIA_CONTROL, MediaControl::PushMask(0xff).encode());
+    }
+    let mut pushed = [0; 2];
+    for step in 0..20 {
+        for _ in 0..5 {
+            let picture = Bytes::from_static(&[0x27; 900]);
+            rig.group.publish_message(rig.now, &key, 9, step * 50, &picture);
+        }
+        let actions = rig.run(Duration::from_millis(50));
+        for (peer, said) in lone::said(&actions, key) {
+            if let MediaControl::Pull(number) = said
+                && givers.contains(&peer)
+            {
+                rig.hear(peer, MEDIA, Fragment::encode(number, None, 0, &[0x27; 900]));
+            }
+        }
+        if step >= 14 {
+            let count = |peers: &[PeerId]| {
+                peers.iter().map(|peer| fragments_to(&actions, *peer)).sum::<usize>()
+            };
+            pushed = [pushed[0] + count(&free_riders), pushed[1] + count(&givers)];
+        }
+        for peer in free_riders.iter().chain(&givers) {
+            rig.show_on(*peer, MEDIA_CONTROL, u64::from(step + 1) * 5);
+        }
+    }
+    assert_eq!(pushed[0], 0);
+    assert!(pushed[1] >= 30 * 4, "{}", pushed[1]);
+}

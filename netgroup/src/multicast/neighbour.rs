@@ -2,7 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::{edge::DENSITY, relay_budget::Bucket, takers::Taker};
+use super::{
+    edge::DENSITY,
+    pushers::{RESIDUES, newest_of, residues_of},
+    relay_budget::Bucket,
+    takers::{Standing, Taker},
+};
 use crate::wire::{Availability, StreamParameters};
 
 /// Who leaves pulls unanswered so many times in a row, at least a second apart, is a free rider.
@@ -11,7 +16,9 @@ const MISS_INTERVAL: Duration = Duration::from_secs(1);
 /// Whoever was not asked for so long may be asked as if nothing had been.
 const MISS_MEMORY: Duration = Duration::from_secs(30);
 /// Who takes from us and never gave us anything is asked for something this often; who did, rarely.
-const AUDIT: Duration = Duration::from_millis(700);
+const AUDIT: Duration = Duration::from_millis(400);
+/// What was pushed to it has arrived by then.
+const AUDITED_AFTER: Duration = Duration::from_millis(1200);
 const RARE_AUDIT: Duration = Duration::from_secs(120);
 /// A lead is measured by so many maps.
 const LEAD_MEMORY: f32 = 3.0;
@@ -205,20 +212,43 @@ impl Neighbour {
         self.service.misses
     }
 
-    /// Whether to see now if it serves others; the last time counts as a miss if nothing came since.
-    pub fn is_audit_due(&mut self, now: Instant) -> bool {
+    /// What to ask it for now, to see if it serves others; the last time counts as a miss if
+    /// nothing came since. `before`: what we pushed to it a second ago goes up to this.
+    pub fn audit(&mut self, now: Instant, before: u64) -> Option<u64> {
         let since =
             |at: Option<Instant>| at.map_or(Duration::MAX, |at| now.saturating_duration_since(at));
         let Service { delivered_at, audited_at, misses, .. } = self.service;
         let interval = if delivered_at.is_none() || misses > 0 { AUDIT } else { RARE_AUDIT };
         if since(audited_at) < interval || since(delivered_at) < interval {
-            return false;
+            return None;
         }
+        let id = self.must_have(now, before)?;
         if audited_at.is_some_and(|at| delivered_at.is_none_or(|delivered| delivered < at)) {
             self.miss(now);
         }
         self.service.audited_at = Some(now);
-        true
+        Some(id)
+    }
+
+    /// A fragment that it shows of the residues that it wants of us, or that it got of us.
+    fn must_have(&self, now: Instant, before: u64) -> Option<u64> {
+        let shown = residues_of(self.taker.wants).map(|residue| newest_of(residue, &self.map));
+        if let Some(id) = shown.max().filter(|id| *id > 0 && self.is_fresh(now)) {
+            return Some(id);
+        }
+        let residue = residues_of(self.taker.gets).next()?;
+        let is_settled = self.taker.since(residue).is_some_and(|at| at + AUDITED_AFTER < now);
+        let id = before.checked_sub((before + RESIDUES as u64 - residue as u64) % RESIDUES as u64);
+        id.filter(|id| is_settled && *id > 0)
+    }
+
+    /// How it comes off when places are given.
+    pub fn standing(&self) -> Standing {
+        match (self.seems_to_give_nothing(), self.service.delivered_at) {
+            (true, _) => Standing::GivesNothing,
+            (false, Some(_)) => Standing::Gives,
+            (false, None) => Standing::Unknown,
+        }
     }
 
     /// It is a free rider, or was asked for something and never gave anything: others come first.

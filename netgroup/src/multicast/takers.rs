@@ -28,6 +28,16 @@ const SETTLING: Duration = Duration::from_secs(1);
 /// After a place too many, none is added for this long.
 const RESTRAINT: Duration = Duration::from_secs(10);
 
+/// What a neighbour is known to do for others: who gives comes first, and who gives nothing is
+/// served when nobody else wants the place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) enum Standing {
+    Gives,
+    #[default]
+    Unknown,
+    GivesNothing,
+}
+
 /// A neighbour's part in it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Taker {
@@ -39,8 +49,7 @@ pub(super) struct Taker {
     since: [Option<Instant>; RESIDUES],
     /// When it asked first; those who came earlier come first.
     pub order: u64,
-    /// It serves nobody; it is served when nobody else wants the place.
-    pub is_free_rider: bool,
+    pub standing: Standing,
     /// Too slow for what it gets: no more before this.
     pub shunned_until: Option<Instant>,
 }
@@ -131,7 +140,7 @@ impl Places {
         }
     }
 
-    /// Gives free places to those who want them; to make room for others, free riders lose theirs.
+    /// Gives free places to those who want them; to make room for others, who gives nothing loses its own.
     pub fn assign<'a>(&self, now: Instant, takers: impl Iterator<Item = &'a mut Taker>) {
         let mut takers: Vec<&mut Taker> =
             takers.filter(|taker| taker.wants | taker.gets != 0).collect();
@@ -141,10 +150,10 @@ impl Places {
         if takers.iter().all(|taker| taker.lacks() == 0) {
             return;
         }
-        takers.sort_by_key(|taker| (taker.is_free_rider, taker.order));
-        let is_in_need = takers.iter().any(|taker| !taker.is_free_rider && taker.lacks() != 0);
-        if is_in_need {
-            takers.iter_mut().filter(|taker| taker.is_free_rider).for_each(|taker| taker.gets = 0);
+        takers.sort_by_key(|taker| (taker.standing, taker.order));
+        let gives_nothing = |taker: &Taker| taker.standing == Standing::GivesNothing;
+        if takers.iter().any(|taker| !gives_nothing(taker) && taker.lacks() != 0) {
+            takers.iter_mut().filter(|taker| gives_nothing(taker)).for_each(|taker| taker.gets = 0);
         }
         let mut taken: u32 = takers.iter().map(|taker| taker.gets.count_ones()).sum();
         let mut of_residue = [0; RESIDUES];
@@ -172,7 +181,7 @@ impl Places {
         takers.sort_by_key(|taker| (taker.gets.count_ones(), taker.order));
         for poor in 0..takers.len() {
             let has = takers[poor].gets.count_ones();
-            if takers[poor].is_free_rider || takers[poor].lacks() == 0 {
+            if takers[poor].standing == Standing::GivesNothing || takers[poor].lacks() == 0 {
                 continue;
             }
             for rich in (poor + 1..takers.len()).rev() {
@@ -303,7 +312,7 @@ mod tests {
     fn free_riders_get_what_nobody_else_wants() {
         let now = Instant::now();
         let mut takers = [taker(0, 0xff), taker(1, 0xff), taker(2, 0xff)];
-        takers[0].is_free_rider = true;
+        takers[0].standing = Standing::GivesNothing;
         let places = Places::of_relay();
         places.assign(now, takers.iter_mut());
         let counts = |takers: &[Taker]| -> Vec<u32> {

@@ -10,7 +10,7 @@ use super::{Role, Stream};
 use crate::{
     Uplink,
     multicast::{
-        pushers::{RESIDUES, newest_of, residue, residues_of},
+        pushers::{RESIDUES, newest_of, residue},
         relay_budget::Allowance,
     },
     wire::{Availability, Fragment, MediaControl},
@@ -30,8 +30,6 @@ const BEHIND: Duration = Duration::from_millis(400);
 const FEEDING: Duration = Duration::from_millis(500);
 /// Who is here for less than this may well have nothing yet.
 const LINKED_FOR: Duration = Duration::from_secs(1);
-/// Who gets a residue for so long has something of it.
-const AUDITED_AFTER: Duration = Duration::from_millis(1200);
 /// A residue starves where it is so far behind the others.
 const STARVING: Duration = Duration::from_millis(600);
 /// Fewer neighbours say nothing about the swarm.
@@ -125,7 +123,7 @@ impl Stream {
     /// Who asks gets, as far as there are places.
     pub(super) fn assign_places(&mut self, now: Instant) {
         for neighbour in self.neighbours.values_mut() {
-            neighbour.taker.is_free_rider = neighbour.seems_to_give_nothing();
+            neighbour.taker.standing = neighbour.standing();
         }
         self.places.assign(now, self.neighbours.values_mut().map(|neighbour| &mut neighbour.taker));
     }
@@ -207,19 +205,14 @@ impl Stream {
         }
     }
 
-    /// Who takes from us must have what we pushed to it a second ago: now and then it is asked for
-    /// it, so that we know who serves others.
+    /// Now and then who takes from us, or wants to, is asked for something that it has, so that we
+    /// know who serves others.
     fn audit(&mut self, now: Instant) {
         let before = self.edge.highest().saturating_sub(self.edge.pace() as u64);
         for (peer, neighbour) in self.neighbours.iter_mut() {
-            let Some(residue) = residues_of(neighbour.taker.gets).next() else { continue };
-            let is_settled =
-                neighbour.taker.since(residue).is_some_and(|at| at + AUDITED_AFTER < now);
-            if !is_settled || before <= RESIDUES as u64 || !neighbour.is_audit_due(now) {
-                continue;
+            if let Some(id) = neighbour.audit(now, before) {
+                self.out.control(*peer, MediaControl::Pull(id));
             }
-            let id = before - (before + RESIDUES as u64 - residue as u64) % RESIDUES as u64;
-            self.out.control(*peer, MediaControl::Pull(id));
         }
     }
 
