@@ -204,7 +204,7 @@ impl Endpoint {
     }
 
     /// When to call [`Self::handle_timeout`]; may be early, never late.
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub fn poll_timeout(&mut self) -> Option<Instant> {
         self.table.next_due()
     }
 

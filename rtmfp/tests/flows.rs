@@ -163,3 +163,16 @@ fn a_flow_given_up_beyond_a_full_buffer_goes_on() {
     });
     assert!(last && rig.node(1).session(far).is_some());
 }
+
+#[test]
+fn timers_that_are_put_off_wake_nobody() {
+    let (mut rig, near, _) = open_pair(6, Link::default());
+    let flow = open_flow(&mut rig, near, None);
+    for number in 0..500 {
+        send(&mut rig, near, flow, number, None);
+        rig.run_for(Duration::from_millis(10));
+        let retransmission = rig.now + Duration::from_millis(200);
+        let next = rig.node(0).poll_timeout().expect("something is unacknowledged");
+        assert!(number < 50 || next > retransmission, "message {number}");
+    }
+}

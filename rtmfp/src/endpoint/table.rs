@@ -24,6 +24,15 @@ pub(super) enum Slot {
     Session(Box<Session>),
 }
 
+impl Slot {
+    fn next_timeout(&self) -> Option<Instant> {
+        match self {
+            Self::Opening(opening) => Some(opening.next_timeout()),
+            Self::Session(session) => session.next_timeout(),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Entry {
     id: SessionId,
@@ -182,13 +191,11 @@ impl Table {
     /// To be called after anything that may change when `id` wants time or has something to send.
     pub fn touch(&mut self, now: Instant, id: SessionId) {
         let Some(entry) = self.entry(id) else { return };
-        let (due, has_work) = match &mut entry.slot {
-            Slot::Opening(opening) => (Some(opening.next_timeout()), false),
-            Slot::Session(session) => {
-                let has_work = session.has_work(now);
-                (session.next_timeout(), has_work)
-            }
+        let has_work = match &mut entry.slot {
+            Slot::Opening(_) => false,
+            Slot::Session(session) => session.has_work(now),
         };
+        let due = entry.slot.next_timeout();
         let becomes_ready = has_work && !entry.is_ready;
         entry.is_ready |= has_work;
         // What is due because it waits to be sent is looked at again once it was.
@@ -217,8 +224,24 @@ impl Table {
         self.timers = scheduled.collect();
     }
 
-    pub fn next_due(&self) -> Option<Instant> {
-        self.timers.peek().map(|Reverse((at, _))| *at)
+    /// When the first handle wants time. Most timers are put off before they come up; to wake for
+    /// them all the same would cost more than to look.
+    pub fn next_due(&mut self) -> Option<Instant> {
+        loop {
+            let Reverse((at, id)) = *self.timers.peek()?;
+            let due = self
+                .entry(id)
+                .filter(|entry| entry.scheduled == Some(at))
+                .and_then(|entry| entry.slot.next_timeout());
+            if due.is_some_and(|due| due <= at) {
+                return Some(at);
+            }
+            self.timers.pop();
+            if let Some(entry) = self.entry(id).filter(|entry| entry.scheduled == Some(at)) {
+                entry.scheduled = due;
+                self.timers.extend(due.map(|due| Reverse((due, id))));
+            }
+        }
     }
 
     /// The handles whose time has come, each once.

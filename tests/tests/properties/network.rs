@@ -188,7 +188,7 @@ impl Run {
     fn pass(&mut self, time: Duration) {
         let until = self.now + time;
         for _ in 0..10_000 {
-            let due = self.sides.iter().filter_map(|side| side.endpoint.poll_timeout()).min();
+            let due = self.sides.iter_mut().filter_map(|side| side.endpoint.poll_timeout()).min();
             let Some(due) = due.filter(|due| *due <= until) else {
                 self.now = until;
                 return;

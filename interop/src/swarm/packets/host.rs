@@ -130,8 +130,8 @@ impl Host {
     }
 
     /// When something happens next.
-    fn next(&self) -> Option<Instant> {
-        let stack = match &self.life {
+    fn next(&mut self) -> Option<Instant> {
+        let stack = match &mut self.life {
             Life::Here(stack) => Some(stack.next()),
             Life::Unborn(_) | Life::Gone => None,
         };
@@ -231,7 +231,7 @@ impl Stack {
         }
     }
 
-    fn next(&self) -> Instant {
+    fn next(&mut self) -> Instant {
         let node = self.node.poll_timeout();
         self.endpoint.poll_timeout().map_or(node, |at| at.min(node))
     }

@@ -54,7 +54,7 @@ impl Server {
         }
     }
 
-    fn next(&self) -> Option<Instant> {
+    fn next(&mut self) -> Option<Instant> {
         let timers = [self.inbox.next(), self.endpoint.poll_timeout(), self.app.poll_timeout()];
         timers.into_iter().flatten().min()
     }
