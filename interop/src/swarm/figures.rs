@@ -45,14 +45,17 @@ impl Histogram {
     }
 
     /// The time below which this part of all lies, in milliseconds, to a hundredth of a second.
-    pub fn quantile(&self, part: f64) -> f64 {
+    pub fn quantile(&self, part: f64) -> Option<f64> {
+        if self.count == 0 {
+            return None;
+        }
         let wanted = (self.count as f64 * part).ceil().max(1.0) as u64;
         let mut seen = 0;
         let bin = self.bins.iter().position(|count| {
             seen += count;
             seen >= wanted
         });
-        bin.unwrap_or(0) as f64 * BIN.as_millis() as f64
+        Some(bin.unwrap_or(0) as f64 * BIN.as_millis() as f64)
     }
 }
 

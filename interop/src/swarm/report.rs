@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     Scenario, Swarm,
-    figures::{Histogram, Tally},
+    figures::{Histogram, Second, Tally},
     svg::{self, Picture, Spot},
 };
 
@@ -23,7 +23,7 @@ pub struct Quantiles {
 
 impl Quantiles {
     pub(crate) fn of(histogram: &Histogram) -> Self {
-        let at = |part| histogram.quantile(part);
+        let at = |part| histogram.quantile(part).unwrap_or(0.0);
         Self { p50: at(0.5), p95: at(0.95), p99: at(0.99) }
     }
 }
@@ -63,29 +63,30 @@ pub struct Figures {
 }
 
 fn delay_chart(tally: &Tally) -> Picture {
-    const MOST: f64 = 4000.0;
-    let line = |part| tally.seconds.iter().map(|second| second.delay.quantile(part)).collect();
-    svg::chart(
-        "delay",
-        "ms",
-        MOST,
-        &[
-            ("median", "#1a5fb4", line(0.5)),
-            ("95th", "#e66100", line(0.95)),
-            ("99th", "#c01c28", line(0.99)),
-        ],
-    )
+    let line = |name, color, part| {
+        let values = tally.seconds.iter().map(|second| second.delay.quantile(part)).collect();
+        svg::Line { name, color, values }
+    };
+    let lines = [
+        line("median", "#1a5fb4", 0.5),
+        line("95th percentile", "#e66100", 0.95),
+        line("99th percentile", "#c01c28", 0.99),
+    ];
+    let highest = lines.iter().flat_map(|line| line.values.iter().flatten().copied());
+    let most = (highest.fold(1000.0, f64::max) / 1000.0).ceil() * 1000.0;
+    let title = "Delay from publishing to playing, by the second of publishing";
+    svg::Chart { name: "delay", title, unit: "ms", most, lines: &lines }.draw()
 }
 
 /// Of those to whom a message was owed, how many got it in time.
 fn continuity_chart(tally: &Tally) -> Picture {
-    let in_time = tally
-        .seconds
-        .iter()
-        .filter(|second| second.owed > 0)
-        .map(|second| second.in_time as f64 / second.owed as f64 * 100.0)
-        .collect();
-    svg::chart("continuity", "%", 100.0, &[("messages in time", "#1a5fb4", in_time)])
+    let share = |second: &Second| {
+        (second.owed > 0).then(|| second.in_time as f64 / second.owed as f64 * 100.0)
+    };
+    let values = tally.seconds.iter().map(share).collect();
+    let lines = [svg::Line { name: "played in time", color: "#1a5fb4", values }];
+    let title = "Messages played within 8 s, by the second of publishing";
+    svg::Chart { name: "continuity", title, unit: "%", most: 100.0, lines: &lines }.draw()
 }
 
 fn ratio(part: u64, of: u64) -> f64 {
