@@ -228,6 +228,11 @@ impl Group {
         }
     }
 
+    /// Our own fingerprint.
+    pub fn peer_id(&self) -> PeerId {
+        self.own
+    }
+
     /// The group's spec.
     pub fn spec(&self) -> &GroupSpec {
         &self.spec

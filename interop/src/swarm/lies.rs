@@ -12,7 +12,7 @@ use netgroup::{
 };
 use rand::{RngExt, rngs::StdRng};
 use rtmfp::{
-    crypto::PeerId,
+    crypto::{PeerId, sha256},
     wire::{Address, Origin},
 };
 
@@ -22,6 +22,10 @@ use super::film::STREAM;
 pub(crate) const PERIOD: Duration = Duration::from_millis(500);
 /// Fragments pulled at once.
 const GREED: u64 = 200;
+/// Streams that a liar casts by itself.
+const OWN_STREAMS: u8 = 4;
+/// Fragments that a map goes back.
+const WINDOW: u64 = 500;
 /// Members that a report invents.
 const INVENTED: usize = 256;
 
@@ -51,12 +55,16 @@ enum Lie {
     WrongProof,
     /// It pulls everything, again and again.
     Greed,
+    /// Streams of its own under the name, as many as one may have, which never end.
+    OwnStreams,
+    /// The latest key frame is where there is none.
+    FalseEntrance,
 }
 
 /// The number of forgery, which no member can see through.
 pub(super) const FORGERY: usize = usize::MAX;
 /// Those that members must see through.
-const LIES: [Lie; 10] = [
+const LIES: [Lie; 12] = [
     Lie::FarFragment,
     Lie::LowFragment,
     Lie::FarMap,
@@ -67,6 +75,8 @@ const LIES: [Lie; 10] = [
     Lie::OtherParameters,
     Lie::WrongProof,
     Lie::Greed,
+    Lie::OwnStreams,
+    Lie::FalseEntrance,
 ];
 
 fn lie(kind: usize) -> Lie {
@@ -78,19 +88,22 @@ pub(crate) fn tell(kind: usize, group: &Group, rng: &mut StdRng) -> Vec<Action> 
     let lie = lie(kind);
     let Some(key) = group.streams().next() else { return Vec::new() };
     let newest = group.stream_stats(&key).map_or(0, |stats| stats.newest);
-    let id = group.spec().group_id();
-    group.members().flat_map(|peer| lie.to(peer, id, key, newest, rng)).collect()
+    let truth = Truth { own: group.peer_id(), group: group.spec().group_id(), key, newest };
+    group.members().flat_map(|peer| lie.to(peer, truth, rng)).collect()
+}
+
+/// What a liar knows.
+#[derive(Debug, Clone, Copy)]
+struct Truth {
+    own: PeerId,
+    group: GroupId,
+    key: StreamKey,
+    newest: u64,
 }
 
 impl Lie {
-    fn to(
-        self,
-        peer: PeerId,
-        group: GroupId,
-        key: StreamKey,
-        newest: u64,
-        rng: &mut StdRng,
-    ) -> Vec<Action> {
+    fn to(self, peer: PeerId, truth: Truth, rng: &mut StdRng) -> Vec<Action> {
+        let Truth { own, group, key, newest } = truth;
         let far = (newest + 30_000).min(MAX_FRAGMENT);
         let control =
             |message: MediaControl| send(peer, Channel::MediaControl(key), message.encode());
@@ -118,6 +131,16 @@ impl Lie {
             Self::Greed => {
                 let latest = newest.saturating_sub(GREED).max(1)..newest;
                 latest.map(|number| control(MediaControl::Pull(number))).collect()
+            }
+            Self::OwnStreams => {
+                (0..OWN_STREAMS).map(|number| announce(peer, own_key(&own, number))).collect()
+            }
+            Self::FalseEntrance => {
+                let from = |first: u64| {
+                    let map = Availability::of(first, newest, |_| u64::MAX);
+                    control(MediaControl::Availability(map))
+                };
+                vec![from(newest.saturating_sub(WINDOW)), from(newest.saturating_sub(3))]
             }
             Self::WrongProof => {
                 let join = Join { group, proof: rng.random(), to: peer };
@@ -151,6 +174,14 @@ fn announce(peer: PeerId, key: StreamKey) -> Action {
     let parameters = StreamParameters::default();
     let announcement = Announcement { name: STREAM.to_owned(), key, parameters };
     send(peer, Channel::MediaControl(key), MediaControl::Announce(announcement).encode())
+}
+
+/// A key that shows `own` to be the publisher, always the same for a number.
+fn own_key(own: &PeerId, number: u8) -> StreamKey {
+    let mut key = [number; 32];
+    let mark = sha256(&[&own.0, &key[..16]]);
+    key[16..].copy_from_slice(&mark[..16]);
+    StreamKey(key)
 }
 
 fn invented(rng: &mut StdRng) -> Report {
