@@ -235,6 +235,8 @@ fn who_gives_nothing_soon_loses_its_place_to_who_gives() {
         rig.join(*peer);
         rig.announce_as(*peer, MEDIA_CONTROL, key, StreamParameters::default());
         rig.group.handle_flow_opened(rig.now, *peer, MEDIA, Incoming::Media(key));
+        let rtt = Some(Duration::from_millis(60));
+        rig.group.set_way(peer, Way { rtt, ..Way::default() });
         rig.hear(*peer, MEDIA_CONTROL, MediaControl::PushMask(0xff).encode());
     }
     let mut pushed = [0; 2];

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use lone::{KEY, Rig, id};
 use netgroup::{
-    Action, GroupEvent, Incoming, StreamEvent,
+    Action, GroupEvent, Incoming, Parting, StreamEvent,
     wire::{Fragment, FragmentStart, MediaControl},
 };
 use rtmfp::crypto::PeerId;
@@ -25,6 +25,9 @@ fn give(rig: &mut Rig, number: u64) {
     rig.hear(FRIEND, MEDIA, Fragment::encode(number, Some(start), 0, b"sound"));
 }
 
+/// A third of all neighbours, and more.
+const LOST: [u8; 3] = [30, 31, 32];
+
 fn members() -> impl Iterator<Item = PeerId> {
     (20..=24).map(id)
 }
@@ -32,7 +35,7 @@ fn members() -> impl Iterator<Item = PeerId> {
 /// A member with five neighbours, one of whom has given it all of the stream so far.
 fn watching() -> Rig {
     let mut rig = Rig::new();
-    members().for_each(|peer| rig.meet(peer));
+    members().chain(LOST.map(id)).for_each(|peer| rig.meet(peer));
     rig.group.handle_flow_opened(rig.now, FRIEND, MEDIA, Incoming::Media(KEY));
     for number in 1..=STOP {
         stream_on(&mut rig, number, members());
@@ -46,6 +49,15 @@ fn stream_on(rig: &mut Rig, number: u64, shown_by: impl Iterator<Item = PeerId>)
     give(rig, number);
     shown_by.for_each(|peer| rig.show(peer, number));
     rig.run(STEP);
+}
+
+/// The group falls apart: some neighbours fall silent, and so does the stream.
+fn tear(rig: &mut Rig) {
+    rig.run(Duration::from_secs(8));
+    LOST.map(id).iter().for_each(|peer| {
+        rig.group.handle_peer_closed(rig.now, peer, Parting::Lost);
+    });
+    rig.run(Duration::from_secs(22));
 }
 
 fn played(rig: &mut Rig) -> Vec<u64> {
@@ -70,7 +82,7 @@ fn pulls(actions: &[Action]) -> Vec<(PeerId, u64)> {
 #[test]
 fn one_neighbour_that_sees_it_go_on_is_enough() {
     let mut rig = watching();
-    rig.run(Duration::from_secs(30));
+    tear(&mut rig);
     let mut asked = BTreeSet::new();
     for step in 0..PACE * 2 {
         let now_at = STOP + 30 * PACE + step;
@@ -93,7 +105,7 @@ fn one_neighbour_that_sees_it_go_on_is_enough() {
 #[test]
 fn nobody_alone_is_believed_that_it_has_come_further_than_it_can() {
     let mut rig = watching();
-    rig.run(Duration::from_secs(30));
+    tear(&mut rig);
     let mut asked = Vec::new();
     for _ in 0..PACE {
         rig.show(LIAR, STOP + 60 * PACE);
@@ -103,18 +115,50 @@ fn nobody_alone_is_believed_that_it_has_come_further_than_it_can() {
 }
 
 #[test]
-fn a_lie_while_the_caster_pauses_costs_nothing() {
-    for pause in [5, 20] {
-        let mut rig = watching();
-        rig.run(Duration::from_secs(pause));
-        for _ in 0..PACE {
-            rig.show(LIAR, STOP + pause * PACE);
-            rig.run(STEP);
+fn who_does_not_give_what_it_shows_gives_way_to_who_does() {
+    let mut rig = watching();
+    tear(&mut rig);
+    let mut first_played = None;
+    for step in 0..PACE * 5 {
+        let now_at = STOP + 30 * PACE + step;
+        rig.show(LIAR, now_at + PACE * 5);
+        rig.show(FRIEND, now_at);
+        for (peer, number) in pulls(&rig.run(STEP)) {
+            if peer == FRIEND {
+                give(&mut rig, number);
+            }
         }
-        for number in STOP + 1..STOP + 10 * PACE {
-            rig.show(LIAR, STOP + pause * PACE + number - STOP);
-            stream_on(&mut rig, number, members().filter(|peer| *peer != LIAR));
-            assert_eq!(played(&mut rig), [number], "after a pause of {pause} s");
+        first_played = first_played.or(played(&mut rig).first().map(|_| step));
+    }
+    assert!(first_played.is_some_and(|step| step < PACE * 3), "{first_played:?}");
+}
+
+/// No neighbour was lost: of a pause nobody says how long it is but the caster.
+#[test]
+fn lies_and_forgeries_while_the_caster_pauses_cost_nothing() {
+    for pause in [5, 9, 20, 60] {
+        let mut rig = watching();
+        rig.group.handle_flow_opened(rig.now, LIAR, MEDIA, Incoming::Media(KEY));
+        rig.run(Duration::from_secs(pause));
+        for number in STOP + 1..STOP + 12 * PACE {
+            // It shows as much as could be, and answers with something else.
+            rig.show(LIAR, STOP + pause * PACE + 100 + number - STOP);
+            let asked = if number < STOP + PACE {
+                rig.run(STEP)
+            } else {
+                give(&mut rig, number - PACE + 1);
+                members().filter(|peer| *peer != LIAR).for_each(|peer| {
+                    rig.show(peer, number - PACE + 1);
+                });
+                rig.run(STEP)
+            };
+            for (_, number) in pulls(&asked).into_iter().filter(|(peer, _)| *peer == LIAR) {
+                let start = FragmentStart { kind: 8, timestamp: 1_000_000 };
+                let forged = Fragment::encode(number, Some(start), 0, b"noise");
+                rig.hear(LIAR, MEDIA, forged);
+            }
+            let wanted = (number >= STOP + PACE).then(|| number - PACE + 1);
+            assert!(played(&mut rig).into_iter().eq(wanted), "{number} after {pause} s");
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
 #[derive(Debug, Clone, Copy)]
 struct Attempt {
     session: SessionId,
-    /// False if somebody else on this endpoint opens it, or it is open.
+    /// False if somebody else on this endpoint opens it.
     is_ours: bool,
 }
 
@@ -27,7 +27,8 @@ impl PeerOpenings {
     }
 
     /// Begins to open a session unless that was begun; `candidates` are those of
-    /// [`Endpoint::open`]. If somebody else opens one, that is waited for.
+    /// [`Endpoint::open`]. If somebody else opens one, that is waited for; one that is open is an
+    /// error here as there.
     pub fn open(
         &mut self,
         now: Instant,
@@ -40,7 +41,9 @@ impl PeerOpenings {
         }
         let attempt = match endpoint.open(now, Discriminator::Fingerprint(peer), candidates) {
             Ok(session) => Attempt { session, is_ours: true },
-            Err(OpenError::Exists(session)) => Attempt { session, is_ours: false },
+            Err(OpenError::Exists(session)) if endpoint.session(session).is_none() => {
+                Attempt { session, is_ours: false }
+            }
             Err(error) => return Err(error),
         };
         self.attempts.insert(peer, attempt);

@@ -16,6 +16,7 @@ use rtmfp::crypto::PeerId;
 use super::{Action, Channel, Group, Parting, neighbour::Neighbour};
 use crate::{
     heard::{Heard, LOWEST_LATENCY, NEAREST_A_SIDE},
+    multicast::Stream,
     wire::control,
 };
 
@@ -111,6 +112,7 @@ impl Group {
         *count += 1;
         if parting == Parting::Lost && *count * LOSS_SHARE >= self.neighbours.len() + *count {
             self.topology.ask_at = self.topology.ask_at.min(now);
+            self.streams.values_mut().for_each(Stream::on_group_torn);
         }
         self.topology_soon(now);
     }

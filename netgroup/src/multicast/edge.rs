@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rtmfp::crypto::PeerId;
+
 /// Steps closer together than this are one.
 const RESOLUTION: Duration = Duration::from_millis(20);
 const MEMORY: Duration = Duration::from_secs(40);
@@ -17,6 +19,8 @@ const FIRST_PACE: f64 = 80.0;
 const LEAP: u64 = 4096;
 /// What a neighbour may be ahead of all others and still be passed on.
 const NEAR: u64 = 128;
+/// What is looked for and does not come within this is not there.
+const VAIN: Duration = Duration::from_secs(2);
 /// A fragment shows the stream's end if half of so many before it are there.
 pub(super) const DENSITY: u64 = 32;
 
@@ -118,9 +122,19 @@ impl Edge {
 /// What a single neighbour shows of a stream that stands still for us, and is looked for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Prospect {
+    pub by: PeerId,
     /// Play may go on here.
     pub from: u64,
     pub last: u64,
+    /// When it was begun with, or something of it came.
+    pub since: Instant,
+}
+
+impl Prospect {
+    /// Nothing of it comes.
+    pub fn is_vain(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) > VAIN
+    }
 }
 
 #[cfg(test)]

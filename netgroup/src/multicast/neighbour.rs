@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     edge::DENSITY,
-    pushers::{RESIDUES, newest_of, residues_of},
+    pushers::{RESIDUES, residue, residues_of},
     relay_budget::Bucket,
     takers::{Standing, Taker},
 };
@@ -17,6 +17,10 @@ const MISS_INTERVAL: Duration = Duration::from_secs(1);
 const MISS_MEMORY: Duration = Duration::from_secs(30);
 /// Who takes from us and never gave us anything is asked for something this often; who did, rarely.
 const AUDIT: Duration = Duration::from_millis(400);
+/// As long as it is not known how long the way to it and back takes.
+const LONG_WAY: Duration = Duration::from_millis(400);
+/// It is asked for one of so many that it shows last.
+const AUDITED: u64 = 64;
 /// What was pushed to it has arrived by then.
 const AUDITED_AFTER: Duration = Duration::from_millis(1200);
 const RARE_AUDIT: Duration = Duration::from_secs(120);
@@ -57,6 +61,10 @@ pub(super) struct Neighbour {
     pub map: Availability,
     /// What it said at first, which went further back.
     first_map: Availability,
+    /// Maps that it sent of something.
+    maps: u32,
+    /// It showed that the stream goes on, and did not give it.
+    pub has_misled: bool,
     /// Where it says that one should begin.
     pub entrance: Option<u64>,
     pub mapped: Option<Instant>,
@@ -116,7 +124,8 @@ impl Neighbour {
         let weight = if self.mapped.is_some() { LEAD_MEMORY } else { 1.0 };
         self.lead += (lead.clamp(-MOST_LEAD, MOST_LEAD) - self.lead) / weight;
         // The same as the first, but for what a beginner does not need.
-        let is_second = self.first_map.last == 0 && self.map.last > 0;
+        let is_second = self.maps == 1;
+        self.maps = self.maps.saturating_add(u32::from(map.last > 0));
         if is_second && map.last == self.map.last && map.first_held() > self.map.first_held() {
             self.entrance = Some(map.first_held());
         }
@@ -127,7 +136,7 @@ impl Neighbour {
         let before = std::mem::replace(&mut self.map, map);
         self.mapped = Some(now);
         self.doubtful = None;
-        if self.first_map.last == 0 && !self.linked.is_some_and(is_old) {
+        if is_second {
             self.first_map = before;
         }
     }
@@ -214,15 +223,17 @@ impl Neighbour {
 
     /// What to ask it for now, to see if it serves others; the last time counts as a miss if
     /// nothing came since. `before`: what we pushed to it a second ago goes up to this.
-    pub fn audit(&mut self, now: Instant, before: u64) -> Option<u64> {
+    pub fn audit(&mut self, now: Instant, before: u64, holds: impl Fn(u64) -> bool) -> Option<u64> {
         let since =
             |at: Option<Instant>| at.map_or(Duration::MAX, |at| now.saturating_duration_since(at));
         let Service { delivered_at, audited_at, misses, .. } = self.service;
-        let interval = if delivered_at.is_none() || misses > 0 { AUDIT } else { RARE_AUDIT };
+        let way = if self.rtt.is_zero() { LONG_WAY } else { self.rtt };
+        let is_proven = delivered_at.is_some() && misses == 0;
+        let interval = if is_proven { RARE_AUDIT } else { AUDIT + way * 3 / 2 };
         if since(audited_at) < interval || since(delivered_at) < interval {
             return None;
         }
-        let id = self.must_have(now, before)?;
+        let id = self.must_have(now, before, holds)?;
         if audited_at.is_some_and(|at| delivered_at.is_none_or(|delivered| delivered < at)) {
             self.miss(now);
         }
@@ -230,10 +241,13 @@ impl Neighbour {
         Some(id)
     }
 
-    /// A fragment that it shows of the residues that it wants of us, or that it got of us.
-    fn must_have(&self, now: Instant, before: u64) -> Option<u64> {
-        let shown = residues_of(self.taker.wants).map(|residue| newest_of(residue, &self.map));
-        if let Some(id) = shown.max().filter(|id| *id > 0 && self.is_fresh(now)) {
+    /// A fragment that it shows of the residues that it wants of us, or that it got of us. What we
+    /// do not hold ourselves would not be taken of it.
+    fn must_have(&self, now: Instant, before: u64, holds: impl Fn(u64) -> bool) -> Option<u64> {
+        let is_wanted = |id: &u64| self.taker.wants >> residue(*id) & 1 == 1;
+        let latest = (self.map.last.saturating_sub(AUDITED)..=self.map.last).rev();
+        let mut shown = latest.filter(is_wanted).filter(|id| self.map.has(*id) && holds(*id));
+        if let Some(id) = shown.next().filter(|_| self.is_fresh(now)) {
             return Some(id);
         }
         let residue = residues_of(self.taker.gets).next()?;

@@ -84,7 +84,10 @@ pub(crate) struct Stream {
     has_ended: bool,
     /// Since when several neighbours say that the stream is not as far as we believe.
     contradicted: Option<Instant>,
+    /// Where a single neighbour shows that the stream goes on.
     prospect: Option<Prospect>,
+    /// The group fell apart, and the stream has not gone on since.
+    is_torn: bool,
     /// Grows with every fragment held.
     revision: u64,
     next_tick: Instant,
@@ -129,6 +132,7 @@ impl Stream {
             has_ended: false,
             contradicted: None,
             prospect: None,
+            is_torn: false,
             revision: 0,
             next_tick: now,
             fed_at: None,
@@ -397,6 +401,9 @@ impl Stream {
         let is_new = !self.store.has(id);
         if is_new {
             self.keep_and_push(now, Some(peer), fragment, message);
+            if let Some(prospect) = self.prospect.as_mut().filter(|prospect| prospect.by == peer) {
+                prospect.since = now;
+            }
             self.advance_edge(now, id, is_source);
         } else {
             self.stats.duplicates += 1;
@@ -449,8 +456,7 @@ impl Stream {
         let span = DENSITY.min(id) as u32;
         let is_dense = self.store.count_up_to(id, span) * 2 >= span;
         if is_source || is_dense || self.neighbours.len() == 1 {
-            let shown = self.prospect.filter(|prospect| prospect.from <= id);
-            self.note_edge(now, shown.map_or(id, |prospect| prospect.last.max(id)));
+            self.note_edge(now, id);
         }
     }
 
@@ -460,9 +466,12 @@ impl Stream {
             if self.idle(now) > INTERRUPTION {
                 // Who could not give anything may be able to now.
                 self.pushers.forgive();
+                self.neighbours.values_mut().for_each(|other| other.has_misled = false);
             }
             self.edge.note(now, id);
             self.fresh = now;
+            self.is_torn = false;
+            self.prospect.take_if(|prospect| prospect.last <= id);
             // It goes on, whatever was said.
             if self.end.take_if(|end| end.at <= id).is_some() && std::mem::take(&mut self.has_ended)
             {

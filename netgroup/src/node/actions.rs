@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Instant};
 
-use rtmfp::{Endpoint, FlowOptions, SessionId, crypto::PeerId};
+use rtmfp::{Endpoint, FlowOptions, OpenError, SessionId, crypto::PeerId};
 
 use super::{GroupHandle, Node};
 use crate::{Action, Channel, Outgoing, wire::signature};
@@ -62,7 +62,11 @@ impl Node {
         self.wishes.entry(peer).or_default().insert(group);
         let candidates: Vec<SocketAddr> =
             self.server.servers.iter().chain(addresses).copied().collect();
-        if self.openings.open(now, endpoint, peer, &candidates).is_err() {
+        let opening = self.openings.open(now, endpoint, peer, &candidates);
+        // It opened one to us meanwhile, and we shall hear of it.
+        let is_open = matches!(opening, Err(OpenError::Exists(session))
+            if !self.server.connection.is_with(session));
+        if opening.is_err() && !is_open {
             self.wishes.remove(&peer);
             if let Some(membership) = self.memberships.get_mut(&group) {
                 membership.group.handle_connect_failed(now, &peer);

@@ -210,7 +210,7 @@ impl Stream {
     fn audit(&mut self, now: Instant) {
         let before = self.edge.highest().saturating_sub(self.edge.pace() as u64);
         for (peer, neighbour) in self.neighbours.iter_mut() {
-            if let Some(id) = neighbour.audit(now, before) {
+            if let Some(id) = neighbour.audit(now, before, |id| self.store.has(id)) {
                 self.out.control(*peer, MediaControl::Pull(id));
             }
         }

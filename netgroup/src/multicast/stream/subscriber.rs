@@ -255,30 +255,55 @@ impl Stream {
         by_source.max(claims.get(witnesses - 1).copied().unwrap_or(0))
     }
 
-    /// There may be but one way left to where the stream goes on: what a single neighbour shows of
-    /// one that stands still for us is looked into, if it went on as before. Believed it is when
-    /// it comes.
+    /// The group has fallen apart, or is about to: there may be but one way left to where the
+    /// stream goes on.
+    pub fn on_group_torn(&mut self) {
+        self.is_torn = true;
+    }
+
+    /// What a single neighbour shows of a stream that stands still for us is looked into, if it
+    /// went on as before and the group fell apart: of a caster that pauses no neighbour is believed
+    /// that it goes on. Who does not give what it shows gives way to another.
     fn look_ahead(&mut self, now: Instant) {
-        if self.idle(now) < INTERRUPTION {
-            return;
+        if let Some(vain) = self.prospect.take_if(|prospect| prospect.is_vain(now))
+            && let Some(neighbour) = self.neighbours.get_mut(&vain.by)
+        {
+            neighbour.has_misled = true;
         }
-        let (highest, farthest) = (self.edge.highest(), self.edge.farthest_expected(now));
-        let fresh = self.neighbours.values().filter(|neighbour| neighbour.is_fresh(now));
-        let claims = fresh.map(|neighbour| neighbour.claim);
-        let last = claims.filter(|claim| (highest + 1..=farthest).contains(claim)).max();
-        let first = self.first_wanted().unwrap_or(highest + 1);
-        self.prospect = last.map(|last| {
-            let from = self.prospect.map(|prospect| prospect.from);
-            let is_too_old = self.idle(now) > self.parameters.window;
-            let in_time = if is_too_old { self.earliest_in_time(last) } else { first };
-            Prospect { from: from.unwrap_or(in_time.max(first)), last }
-        });
+        if self.is_torn && self.idle(now) >= INTERRUPTION {
+            self.prospect = self.best_prospect(now);
+        }
+    }
+
+    /// The one that is looked into, as long as it is one; else of who shows most.
+    fn best_prospect(&self, now: Instant) -> Option<Prospect> {
+        let credible = self.edge.highest() + 1..=self.edge.farthest_expected(now);
+        let may_show = |other: &super::Neighbour| {
+            credible.contains(&other.claim) && other.is_fresh(now) && !other.has_misled
+        };
+        let current = self
+            .prospect
+            .filter(|prospect| self.neighbours.get(&prospect.by).is_some_and(may_show));
+        let (by, other) = match current {
+            Some(prospect) => (prospect.by, self.neighbours.get(&prospect.by)?),
+            None => {
+                let showing = self.neighbours.iter().filter(|(_, other)| may_show(other));
+                let (peer, other) = showing.max_by_key(|(_, other)| other.claim)?;
+                (*peer, other)
+            }
+        };
+        let is_too_old = self.idle(now) > self.parameters.window;
+        let in_time = if is_too_old { self.earliest_in_time(other.claim) } else { 0 };
+        let wanted = self.first_wanted().unwrap_or(0);
+        let from = in_time.max(wanted).max(other.map.first_held());
+        let since = current.map_or(now, |prospect| prospect.since);
+        Some(Prospect { by, from, last: other.claim, since })
     }
 
     /// The stream is found to have come to `id`. If nothing came for so long that what we wait for
     /// is too old to be played, that is not waited for any more.
     pub(super) fn skip_what_is_too_old(&mut self, now: Instant, id: u64) {
-        let shown = self.prospect.take().filter(|prospect| prospect.from <= id);
+        let shown = self.prospect.filter(|prospect| prospect.from <= id);
         let in_time = shown.map_or_else(|| self.earliest_in_time(id), |prospect| prospect.from);
         if self.idle(now) < self.parameters.window || in_time <= self.edge.highest() {
             return;
@@ -306,8 +331,10 @@ impl Stream {
         self.end = None;
         self.contradicted = None;
         self.prospect = None;
+        self.is_torn = false;
         self.neighbours.values_mut().for_each(|neighbour| {
             (neighbour.told, neighbour.pulls) = Default::default();
+            neighbour.entrance = None;
         });
     }
 
@@ -386,7 +413,7 @@ impl Stream {
         let due: Vec<u64> = self
             .store
             .missing(first, last)
-            .filter(|id| self.is_pull_due(now, *id))
+            .filter(|id| self.is_pull_due(now, *id) && self.is_shown(*id))
             .take(allowance)
             .collect();
         for id in due {
@@ -404,6 +431,11 @@ impl Stream {
             }
             self.out.control(peer, MediaControl::Pull(id));
         }
+    }
+
+    /// Whether there is a point in looking for it ahead of what is known to exist.
+    fn is_shown(&self, id: u64) -> bool {
+        self.prospect.is_none() || self.neighbours.values().any(|other| other.has(id))
     }
 
     /// Whether no push can be hoped for any more.
