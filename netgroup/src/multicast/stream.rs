@@ -1,5 +1,6 @@
 //! One publication of a stream, at its publisher or at a relay.
 
+mod interruption;
 mod relay;
 mod subscriber;
 
