@@ -19,7 +19,9 @@ pub(crate) mod traffic;
 mod world;
 
 use std::{
-    path::PathBuf,
+    fs::File,
+    io::Write as _,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -202,7 +204,7 @@ impl Parts {
 /// `rtmfp-interop swarm`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Arguments {
-    /// A TOML file; those of interop/scenarios show what it can say
+    /// A TOML file such as those of interop/scenarios; docs/scenarios.md lists what it can say
     #[arg(long, value_name = "FILE")]
     scenario: PathBuf,
     /// In place of the scenario's number of viewers
@@ -232,6 +234,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     scenario.seconds = arguments.seconds.unwrap_or(scenario.seconds);
     scenario.fidelity = arguments.fidelity.unwrap_or(scenario.fidelity);
     scenario.check().map_err(|error| format!("{}: {error}", arguments.scenario.display()))?;
+    let outputs = Outputs::open(arguments)?;
     let mut swarm = Swarm::new(&scenario, arguments.seed);
     let began = Instant::now();
     let mut progress = report::Progress::default();
@@ -241,14 +244,45 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     }
     progress.clear();
     let figures = swarm.finish();
-    print!("{}", figures.table(&scenario, began.elapsed()));
-    if let Some(path) = &arguments.json {
-        let json = serde_json::to_string_pretty(&figures).map_err(|error| error.to_string())?;
-        std::fs::write(path, json + "\n")
-            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    let table = figures.table(&scenario, began.elapsed());
+    outputs.write(&figures)?;
+    std::io::stdout()
+        .write_all(table.as_bytes())
+        .map_err(|error| format!("cannot write the table: {error}"))
+}
+
+/// Where figures and pictures go. That it is possible is known before the run, which may be long.
+struct Outputs<'a> {
+    json: Option<(&'a Path, File)>,
+    svg: Option<&'a Path>,
+}
+
+impl<'a> Outputs<'a> {
+    fn open(arguments: &'a Arguments) -> Result<Self, String> {
+        let fail = |path: &Path, error: std::io::Error| {
+            format!("cannot write {}: {error}; choose another place", path.display())
+        };
+        if let Some(folder) = &arguments.svg {
+            std::fs::create_dir_all(folder).map_err(|error| fail(folder, error))?;
+        }
+        let json = match &arguments.json {
+            None => None,
+            Some(path) => {
+                if let Some(folder) = path.parent() {
+                    std::fs::create_dir_all(folder).map_err(|error| fail(folder, error))?;
+                }
+                Some((&**path, File::create(path).map_err(|error| fail(path, error))?))
+            }
+        };
+        Ok(Self { json, svg: arguments.svg.as_deref() })
     }
-    if let Some(folder) = &arguments.svg {
-        svg::write(folder, &figures.pictures)?;
+
+    fn write(self, figures: &Figures) -> Result<(), String> {
+        if let Some((path, mut file)) = self.json {
+            let json = serde_json::to_string_pretty(figures).map_err(|error| error.to_string())?;
+            file.write_all((json + "\n").as_bytes())
+                .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        }
+        self.svg.map_or(Ok(()), |folder| svg::write(folder, &figures.pictures))
     }
-    Ok(())
 }

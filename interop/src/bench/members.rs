@@ -18,6 +18,8 @@ use super::{AnyError, process::Usage};
 use crate::swarm::{figures::Tally, report::Quantiles};
 use member::{Member, Place};
 
+/// Each is a thread and a socket.
+const MAX_MEMBERS: usize = 5000;
 /// Processes get this long to start before the first member joins.
 const LEAD: Duration = Duration::from_millis(500);
 
@@ -130,6 +132,9 @@ fn run_all(arguments: &Arguments) -> Result<Figures, AnyError> {
         let part = outcome(child)?;
         sum.add(&part);
     }
+    if arguments.kbits > 0.0 && sum.tally.fragments == 0 {
+        return Err(format!("no member got anything of a film: is there a server at {url}?").into());
+    }
     Ok(Figures::new(arguments, &sum))
 }
 
@@ -190,6 +195,15 @@ impl Arguments {
         }
         if self.liars > self.members {
             return Err("--liars: no more than --members, please".into());
+        }
+        if self.members > MAX_MEMBERS {
+            return Err(format!("--members: {MAX_MEMBERS} at most, please").into());
+        }
+        if !(1..=16).contains(&self.channels) {
+            return Err("--channels: 1 to 16, please".into());
+        }
+        if self.kbits != 0.0 && !(70.0..=50_000.0).contains(&self.kbits) {
+            return Err("--kbits: 0, or 70 to 50000, please".into());
         }
         if self.processes == 0 || !is_time(self.over) || !is_time(self.seconds) {
             return Err(

@@ -10,7 +10,7 @@ use super::{
     svg::{self, Picture, Spot},
 };
 
-/// Milliseconds below which half, 95 and 99 of a hundred lie.
+/// Milliseconds below which half, 95 and 99 of a hundred lie; no numbers if there is nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Quantiles {
     /// Half.
@@ -23,7 +23,7 @@ pub struct Quantiles {
 
 impl Quantiles {
     pub(crate) fn of(histogram: &Histogram) -> Self {
-        let at = |part| histogram.quantile(part).unwrap_or(0.0);
+        let at = |part| histogram.quantile(part).unwrap_or(f64::NAN);
         Self { p50: at(0.5), p95: at(0.95), p99: at(0.99) }
     }
 }
@@ -49,7 +49,7 @@ pub struct Figures {
     pub sessions_per_member_minute: f64,
     /// The longest time that a viewer saw nothing though there was a way to it.
     pub longest_gap_ms: f64,
-    /// Parts into which the group ever fell.
+    /// Parts into which the group ever fell, at most.
     pub meshes: usize,
     /// Of all bytes received in datagrams, those that are neither fragments nor control messages:
     /// headers, acknowledgements and what came twice. Nothing where there are no datagrams.
@@ -130,18 +130,21 @@ impl Figures {
             let _ = writeln!(out, "{name:38} {value}");
         };
         let percent = |part: f64| format!("{:.2} %", part * 100.0);
-        let times = |times: &Quantiles| {
-            format!("{:.0} ms, {:.0} ms, {:.0} ms", times.p50, times.p95, times.p99)
+        let times = |times: &Quantiles| match times.p50.is_nan() {
+            true => "nobody played anything".to_owned(),
+            false => format!("{:.0} ms, {:.0} ms, {:.0} ms", times.p50, times.p95, times.p99),
         };
         if !scenario.about.is_empty() {
             row("scenario", scenario.about.trim().to_owned());
         }
-        row("viewers", self.peers.to_string());
+        row("viewers, all told", self.peers.to_string());
         row("time", format!("{:.0} s in {:.0} s", scenario.seconds, took.as_secs_f64()));
         row(
             "continuity",
             match self.continuity {
-                part if part.is_nan() => "unknown: run for longer than 12 seconds".to_owned(),
+                part if part.is_nan() => {
+                    "unknown: nobody was to watch for longer than 10 s".to_owned()
+                }
                 part => format!("{:.3} %", part * 100.0),
             },
         );
@@ -155,7 +158,7 @@ impl Figures {
         row("fragments received twice", percent(self.duplicate_share));
         row("sessions a member and minute", format!("{:.2}", self.sessions_per_member_minute));
         row("longest gap", format!("{:.1} s", self.longest_gap_ms / 1000.0));
-        row("meshes (1: all are connected)", self.meshes.to_string());
+        row("meshes at most (1: always connected)", self.meshes.to_string());
         if self.dropped != (0, 0) {
             let (liars, honest) = self.dropped;
             row("dropped for lying", format!("liars {liars} times, honest members {honest} times"));
@@ -164,10 +167,14 @@ impl Figures {
     }
 }
 
+/// Where no line can be written over, how often one is written.
+const TELL: Duration = Duration::from_secs(5);
+
 /// A line that is written over itself, if somebody looks.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     is_shown: bool,
+    told: Duration,
 }
 
 impl Progress {
@@ -181,8 +188,9 @@ impl Progress {
         if std::io::stderr().is_terminal() {
             eprint!("\r{line}\x1b[K");
             self.is_shown = true;
-        } else if (swarm.elapsed().as_secs() + 1).is_multiple_of(10) {
+        } else if took >= self.told + TELL {
             eprintln!("{line}");
+            self.told = took;
         }
     }
 

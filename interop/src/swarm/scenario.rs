@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use serde::Deserialize;
 
-/// A scenario; everything has a default, and `--help` of `swarm` shows the keys.
+/// A scenario; everything has a default. `docs/scenarios.md` lists the keys.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Scenario {
@@ -207,7 +207,7 @@ impl Scenario {
     pub fn check(&self) -> Result<(), String> {
         let within = |name: &str, value: f64, from: f64, to: f64| {
             let is_within = value >= from && value <= to;
-            is_within.then_some(()).ok_or(format!("{name} = {value}: {from} to {to}, please"))
+            is_within.then_some(()).ok_or(format!("{name} = {value:?}: {from} to {to}, please"))
         };
         let most_peers = match self.fidelity {
             Fidelity::Messages => MAX_PEERS,
@@ -225,14 +225,14 @@ impl Scenario {
         within("network.unreachable", self.network.unreachable, 0.0, 0.9)?;
         within("network.caster_mbit", self.network.caster_mbit, 0.1, 10_000.0)?;
         let [nearest, furthest] = self.network.delay_ms;
-        within("network.delay_ms", nearest, 1.0, furthest)?;
-        within("network.delay_ms", furthest, nearest, 1000.0)?;
+        within("network.delay_ms, of the nearest", nearest, 1.0, 1000.0)?;
+        within("network.delay_ms, of the furthest", furthest, nearest, 1000.0)?;
         if self.network.uplinks.iter().map(|uplink| uplink.share).sum::<f64>() <= 0.0 {
             return Err("network.uplinks: somebody must have one".into());
         }
         for uplink in &self.network.uplinks {
             within("network.uplinks.mbit", uplink.mbit, 0.05, 10_000.0)?;
-            within("network.uplinks.share", uplink.share, 0.0, f64::MAX)?;
+            within("network.uplinks.share", uplink.share, 0.0, 1e6)?;
         }
         for wave in &self.join {
             within("join.share", wave.share, 0.0, 1.0)?;
@@ -245,7 +245,13 @@ impl Scenario {
             within("churn.median_minutes", churn.median_minutes, 0.05, 1000.0)?;
             within("churn.politely", churn.politely, 0.0, 1.0)?;
         }
+        for (name, outage) in [("split", self.split), ("server_gone", self.server_gone)] {
+            let Some(outage) = outage else { continue };
+            within(&format!("{name}.at"), outage.at, 0.0, MAX_SECONDS)?;
+            within(&format!("{name}.lasts"), outage.lasts, 0.0, MAX_SECONDS)?;
+        }
         if let Some(leave) = self.leave {
+            within("leave.at", leave.at, 0.0, MAX_SECONDS)?;
             within("leave.share", leave.share, 0.0, 1.0)?;
             within("leave.politely", leave.politely, 0.0, 1.0)?;
         }

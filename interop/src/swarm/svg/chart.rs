@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use super::{Picture, open};
 
-const WIDTH: f64 = 760.0;
+const WIDTH: f64 = 780.0;
 const HEIGHT: f64 = 290.0;
-const LEFT: f64 = 64.0;
+const LEFT: f64 = 84.0;
 const RIGHT: f64 = WIDTH - 20.0;
 const TOP: f64 = 50.0;
 const BOTTOM: f64 = 250.0;

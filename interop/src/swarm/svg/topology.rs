@@ -27,6 +27,9 @@ pub(in crate::swarm) fn topology(spots: &[Spot]) -> Picture {
         (SIZE / 2.0 + radius * angle.sin(), SIZE / 2.0 - radius * angle.cos())
     };
     let mut svg = open(SIZE, SIZE);
+    svg += "<text class='title' x='12' y='22'>Who pushes to whom, at the end</text>\
+            <text x='12' y='42'>red: the caster; blue: members, on the ring</text>\
+            <text x='12' y='58'>orange: pushes, the wider the more; grey: other sessions</text>\n";
     let mut line = |from: usize, to: usize, style: &str| {
         let ((x1, y1), (x2, y2)) = (place(from), place(to));
         let _ =
@@ -34,7 +37,7 @@ pub(in crate::swarm) fn topology(spots: &[Spot]) -> Picture {
     };
     for (index, spot) in spots.iter().enumerate() {
         for other in spot.knows.iter().filter(|other| **other > index) {
-            line(index, *other, "stroke='#ccc' stroke-width='0.3'");
+            line(index, *other, "stroke='#bbb' stroke-width='0.4'");
         }
     }
     for (index, spot) in spots.iter().enumerate() {
