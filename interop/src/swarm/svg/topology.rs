@@ -20,13 +20,15 @@ pub(in crate::swarm) struct Spot {
 pub(in crate::swarm) fn topology(spots: &[Spot]) -> Picture {
     const SIZE: f64 = 720.0;
     const RADIUS: f64 = 330.0;
+    /// For the title.
+    const HEAD: f64 = 60.0;
     let place = |index: usize| {
         let angle = spots[index].at * std::f64::consts::TAU;
         // The source is in the middle: the rest is around it.
         let radius = if spots[index].is_caster { 0.0 } else { RADIUS };
-        (SIZE / 2.0 + radius * angle.sin(), SIZE / 2.0 - radius * angle.cos())
+        (SIZE / 2.0 + radius * angle.sin(), HEAD + SIZE / 2.0 - radius * angle.cos())
     };
-    let mut svg = open(SIZE, SIZE);
+    let mut svg = open(SIZE, SIZE + HEAD);
     svg += "<text class='title' x='12' y='22'>Who pushes to whom, at the end</text>\
             <text x='12' y='42'>red: the caster; blue: members, on the ring</text>\
             <text x='12' y='58'>orange: pushes, the wider the more; grey: other sessions</text>\n";
