@@ -196,4 +196,15 @@ fn a_scenario_that_makes_no_sense_is_named() {
     let riders = Scenario { free_riders: 0.1, fidelity: Fidelity::Packets, ..Scenario::default() };
     assert!(riders.check().unwrap_err().contains("free_riders"));
     assert!(Scenario { liars: 2.0, ..Scenario::default() }.check().unwrap_err().contains("liars"));
+    for text in [
+        "[leave]\nat = -5\nshare = 0.5\npolitely = 0.5",
+        "[leave]\nat = nan\nshare = 0.5\npolitely = 0.5",
+        "[split]\nat = 10\nlasts = 1e300",
+        "[split]\nat = 10\nlasts = -10",
+        "[server_gone]\nat = inf\nlasts = 1",
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let error = Scenario::load(&file).unwrap().check().unwrap_err();
+        assert!(error.contains("0 to 86400"), "{text}: {error}");
+    }
 }

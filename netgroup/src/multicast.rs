@@ -7,6 +7,7 @@ mod misconduct;
 mod neighbour;
 mod outbox;
 mod player;
+mod prospect;
 mod publisher;
 mod pulls;
 mod pushers;

@@ -133,6 +133,27 @@ fn who_does_not_give_what_it_shows_gives_way_to_who_does() {
     assert!(first_played.is_some_and(|step| step < PACE * 3), "{first_played:?}");
 }
 
+#[test]
+fn what_was_shown_first_does_not_say_where_to_go_on() {
+    let mut rig = watching();
+    rig.run(Duration::from_secs(3));
+    LOST.map(id).iter().for_each(|peer| {
+        rig.group.handle_peer_closed(rig.now, peer, Parting::Lost);
+    });
+    let mut asked = BTreeSet::new();
+    for step in 0..PACE * 30 {
+        // It shows one fragment only for long, and all at last.
+        let is_back = step > PACE * 27;
+        rig.show(FRIEND, if is_back { STOP + 3 * PACE + step } else { STOP + 1 });
+        for (_, number) in pulls(&rig.run(STEP)).into_iter().filter(|_| is_back) {
+            asked.insert(number);
+            give(&mut rig, number);
+        }
+    }
+    assert!(asked.first() > Some(&(STOP + 20 * PACE)), "{:?}", asked.first());
+    assert!(played(&mut rig).last() > Some(&(STOP + 29 * PACE)));
+}
+
 /// No neighbour was lost: of a pause nobody says how long it is but the caster.
 #[test]
 fn lies_and_forgeries_while_the_caster_pauses_cost_nothing() {

@@ -4,9 +4,9 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{add_peer, add_server, address, opened};
+use common::{add_peer, add_server, address, open_pair, opened};
 use rtmfp::{
-    Endpoint, Event,
+    Endpoint, Event, OpenError, PeerOpenings,
     crypto::Discriminator,
     wire::{Address, Origin},
 };
@@ -67,4 +67,22 @@ fn full_cones_are_opened() {
 #[test]
 fn two_symmetric_nats_are_not() {
     assert!(!meet(NatKind::Symmetric, 1));
+}
+
+#[test]
+fn a_session_that_is_open_is_not_waited_for() {
+    let (mut rig, near, _) = open_pair(3, Link::default());
+    let (now, candidates) = (rig.now, [address(SERVER)]);
+    let peer = rig.node(0).session(near).unwrap().peer_id();
+    let mut openings = PeerOpenings::default();
+    let opening = openings.open(now, rig.node(0), peer, &candidates);
+    assert_eq!((opening, openings.count()), (Err(OpenError::Exists(near)), 0));
+    rig.node(0).session(near).unwrap().close(now);
+    rig.run_for(Duration::from_secs(60));
+    let now = rig.now;
+    assert_eq!(openings.open(now, rig.node(0), peer, &candidates), Ok(()));
+    assert_eq!(openings.open(now, rig.node(0), peer, &candidates), Ok(()), "once is enough");
+    assert_eq!(openings.count(), 1);
+    openings.cancel(rig.node(0), &peer);
+    assert_eq!((openings.count(), openings.on_opened(&peer)), (0, false));
 }

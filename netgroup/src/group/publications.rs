@@ -69,7 +69,8 @@ impl Group {
         true
     }
 
-    /// Streams for which there was no room are asked for once there is; who waits longest comes first.
+    /// Streams for which there was no room are asked for once there is; who waits longest comes
+    /// first.
     pub(super) fn take_waiting(&mut self, now: Instant) {
         for (peer, announcement) in std::mem::take(&mut self.waiting).into_iter().rev() {
             let key = announcement.key;

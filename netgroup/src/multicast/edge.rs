@@ -6,8 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rtmfp::crypto::PeerId;
-
 /// Steps closer together than this are one.
 const RESOLUTION: Duration = Duration::from_millis(20);
 const MEMORY: Duration = Duration::from_secs(40);
@@ -19,8 +17,6 @@ const FIRST_PACE: f64 = 80.0;
 const LEAP: u64 = 4096;
 /// What a neighbour may be ahead of all others and still be passed on.
 const NEAR: u64 = 128;
-/// What is looked for and does not come within this is not there.
-const VAIN: Duration = Duration::from_secs(2);
 /// A fragment shows the stream's end if half of so many before it are there.
 pub(super) const DENSITY: u64 = 32;
 
@@ -116,24 +112,6 @@ impl Edge {
     /// Nothing beyond this is told or passed on.
     pub fn farthest_near(&self) -> u64 {
         self.highest() + NEAR + (0.5 * self.pace()) as u64
-    }
-}
-
-/// What a single neighbour shows of a stream that stands still for us, and is looked for.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Prospect {
-    pub by: PeerId,
-    /// Play may go on here.
-    pub from: u64,
-    pub last: u64,
-    /// When it was begun with, or something of it came.
-    pub since: Instant,
-}
-
-impl Prospect {
-    /// Nothing of it comes.
-    pub fn is_vain(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.since) > VAIN
     }
 }
 

@@ -63,8 +63,8 @@ pub(super) struct Neighbour {
     first_map: Availability,
     /// Maps that it sent of something.
     maps: u32,
-    /// It showed that the stream goes on, and did not give it.
-    pub has_misled: bool,
+    /// When it last showed that the stream goes on, and did not give it.
+    pub misled_at: Option<Instant>,
     /// Where it says that one should begin.
     pub entrance: Option<u64>,
     pub mapped: Option<Instant>,
@@ -274,5 +274,40 @@ impl Neighbour {
     /// It takes from others and gives nothing.
     pub fn is_free_rider(&self) -> bool {
         self.service.misses >= FREE_RIDE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(first: u64, last: u64) -> Availability {
+        Availability::of(first, last, |_| u64::MAX)
+    }
+
+    #[test]
+    fn only_the_second_map_says_where_to_begin() {
+        let start = Instant::now();
+        let at = |second| start + Duration::from_secs(second);
+        let mut other = Neighbour { linked: Some(start), ..Neighbour::default() };
+        other.on_map(at(1), map(1, 100), 100, 20.0);
+        other.on_map(at(1), map(60, 100), 100, 20.0);
+        assert_eq!(other.entrance, Some(60));
+        let mut other = Neighbour { linked: Some(start), ..Neighbour::default() };
+        for (second, first, last) in [(1, 1, 100), (2, 1, 120), (20, 300, 500), (21, 372, 500)] {
+            other.on_map(at(second), map(first, last), last, 20.0);
+        }
+        assert_eq!(other.entrance, None);
+    }
+
+    #[test]
+    fn what_was_held_at_first_is_gone_after_a_while() {
+        let start = Instant::now();
+        let mut other = Neighbour { linked: Some(start), ..Neighbour::default() };
+        other.on_map(start, map(1, 100), 100, 20.0);
+        other.on_map(start, map(60, 100), 100, 20.0);
+        assert!(other.has(10));
+        other.on_map(start + FIRST_MAP_LIFETIME * 2, map(400, 500), 500, 20.0);
+        assert!(!other.has(10));
     }
 }

@@ -140,7 +140,8 @@ impl Places {
         }
     }
 
-    /// Gives free places to those who want them; to make room for others, who gives nothing loses its own.
+    /// Gives free places to those who want them; to make room for others, who gives nothing loses
+    /// its own.
     pub fn assign<'a>(&self, now: Instant, takers: impl Iterator<Item = &'a mut Taker>) {
         let mut takers: Vec<&mut Taker> =
             takers.filter(|taker| taker.wants | taker.gets != 0).collect();

@@ -1,9 +1,12 @@
 //! What a subscriber does about a stream that does not go on for it, or that goes on elsewhere.
 
-use std::time::{Duration, Instant};
+use std::{
+    cmp::Reverse,
+    time::{Duration, Instant},
+};
 
 use super::{INTERRUPTION, Role, Stream};
-use crate::multicast::{edge::Prospect, neighbour::Neighbour};
+use crate::multicast::{neighbour::Neighbour, prospect::Prospect};
 
 /// What nobody has is given up after this, if there is something later.
 const CUT_OFF: Duration = Duration::from_millis(800);
@@ -24,27 +27,26 @@ impl Stream {
         if let Some(vain) = self.prospect.take_if(|prospect| prospect.is_vain(now))
             && let Some(neighbour) = self.neighbours.get_mut(&vain.by)
         {
-            neighbour.has_misled = true;
+            neighbour.misled_at = Some(now);
         }
         if self.is_torn && self.idle(now) >= INTERRUPTION {
             self.prospect = self.best_prospect(now);
         }
     }
 
-    /// The one that is looked into, as long as it is one; else of who shows most.
+    /// The one that is looked into, as long as it is one; else of who has not misled us, or did so
+    /// longest ago, and shows most.
     fn best_prospect(&self, now: Instant) -> Option<Prospect> {
         let credible = self.edge.highest() + 1..=self.edge.farthest_expected(now);
-        let may_show = |other: &Neighbour| {
-            credible.contains(&other.claim) && other.is_fresh(now) && !other.has_misled
-        };
-        let current = self
-            .prospect
-            .filter(|prospect| self.neighbours.get(&prospect.by).is_some_and(may_show));
+        let shows = |other: &Neighbour| credible.contains(&other.claim) && other.is_fresh(now);
+        let current =
+            self.prospect.filter(|prospect| self.neighbours.get(&prospect.by).is_some_and(shows));
         let (by, other) = match current {
             Some(prospect) => (prospect.by, self.neighbours.get(&prospect.by)?),
             None => {
-                let showing = self.neighbours.iter().filter(|(_, other)| may_show(other));
-                let (peer, other) = showing.max_by_key(|(_, other)| other.claim)?;
+                let showing = self.neighbours.iter().filter(|(_, other)| shows(other));
+                let rank = |other: &Neighbour| (other.misled_at, Reverse(other.claim));
+                let (peer, other) = showing.min_by_key(|(_, other)| rank(other))?;
                 (*peer, other)
             }
         };

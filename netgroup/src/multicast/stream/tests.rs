@@ -1,6 +1,7 @@
 use rand::SeedableRng;
 
 use super::*;
+use crate::multicast::misconduct::Misconduct;
 use crate::{
     StreamEvent,
     wire::{StreamKey, StreamParameters},
