@@ -7,7 +7,6 @@ mod misconduct;
 mod neighbour;
 mod outbox;
 mod player;
-mod prospect;
 mod publisher;
 mod pulls;
 mod pushers;

@@ -115,6 +115,15 @@ impl Edge {
     }
 }
 
+/// What a single neighbour shows of a stream that stands still for us: numbers beyond the edge that
+/// are looked for all the same.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Prospect {
+    /// Play may go on here.
+    pub from: u64,
+    pub last: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

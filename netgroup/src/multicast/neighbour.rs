@@ -63,8 +63,6 @@ pub(super) struct Neighbour {
     first_map: Availability,
     /// Maps that it sent of something.
     maps: u32,
-    /// When it last showed that the stream goes on, and did not give it.
-    pub misled_at: Option<Instant>,
     /// Where it says that one should begin.
     pub entrance: Option<u64>,
     pub mapped: Option<Instant>,

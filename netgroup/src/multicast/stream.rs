@@ -14,11 +14,10 @@ use rtmfp::crypto::PeerId;
 use super::{
     StreamStats,
     collect::{Collecting, with_headers},
-    edge::Edge,
+    edge::{Edge, Prospect},
     neighbour::Neighbour,
     outbox::{Outbox, Output},
     player::Player,
-    prospect::Prospect,
     publisher::{cut, publisher_of},
     pulls::Pulls,
     pushers::Pushers,

@@ -50,9 +50,6 @@ impl Stream {
         let is_new = !self.store.has(id);
         if is_new {
             self.keep_and_push(now, Some(peer), fragment, message);
-            if let Some(prospect) = self.prospect.as_mut().filter(|prospect| prospect.by == peer) {
-                prospect.since = now;
-            }
             self.advance_edge(now, id, is_source);
         } else {
             self.stats.duplicates += 1;
@@ -116,12 +113,12 @@ impl Stream {
             if self.idle(now) > INTERRUPTION {
                 // Who could not give anything may be able to now.
                 self.pushers.forgive();
-                self.neighbours.values_mut().for_each(|other| other.misled_at = None);
             }
             self.edge.note(now, id);
             self.fresh = now;
             self.is_torn = false;
-            self.prospect.take_if(|prospect| prospect.last <= id);
+            // The rest of it is still looked for, unless the stream turns out to be elsewhere.
+            self.prospect.take_if(|prospect| !(prospect.from..prospect.last).contains(&id));
             // It goes on, whatever was said.
             if self.end.take_if(|end| end.at <= id).is_some() && std::mem::take(&mut self.has_ended)
             {

@@ -1,12 +1,9 @@
 //! What a subscriber does about a stream that does not go on for it, or that goes on elsewhere.
 
-use std::{
-    cmp::Reverse,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use super::{INTERRUPTION, Role, Stream};
-use crate::multicast::{neighbour::Neighbour, prospect::Prospect};
+use crate::multicast::{edge::Prospect, neighbour::Neighbour};
 
 /// What nobody has is given up after this, if there is something later.
 const CUT_OFF: Duration = Duration::from_millis(800);
@@ -20,42 +17,23 @@ impl Stream {
         self.is_torn = true;
     }
 
-    /// What a single neighbour shows of a stream that stands still for us is looked into, if it
-    /// went on as before and the group fell apart: of a caster that pauses no neighbour is believed
-    /// that it goes on. Who does not give what it shows gives way to another.
+    /// What a single neighbour shows of a stream that stands still for us is looked for, if it went
+    /// on as before and the group fell apart: of a caster that pauses no neighbour is believed that
+    /// it goes on. What two show is believed anyway, as is what comes.
     pub(super) fn look_ahead(&mut self, now: Instant) {
-        if let Some(vain) = self.prospect.take_if(|prospect| prospect.is_vain(now))
-            && let Some(neighbour) = self.neighbours.get_mut(&vain.by)
-        {
-            neighbour.misled_at = Some(now);
+        if !self.is_torn || self.idle(now) < INTERRUPTION {
+            return;
         }
-        if self.is_torn && self.idle(now) >= INTERRUPTION {
-            self.prospect = self.best_prospect(now);
-        }
-    }
-
-    /// The one that is looked into, as long as it is one; else of who has not misled us, or did so
-    /// longest ago, and shows most.
-    fn best_prospect(&self, now: Instant) -> Option<Prospect> {
         let credible = self.edge.highest() + 1..=self.edge.farthest_expected(now);
-        let shows = |other: &Neighbour| credible.contains(&other.claim) && other.is_fresh(now);
-        let current =
-            self.prospect.filter(|prospect| self.neighbours.get(&prospect.by).is_some_and(shows));
-        let (by, other) = match current {
-            Some(prospect) => (prospect.by, self.neighbours.get(&prospect.by)?),
-            None => {
-                let showing = self.neighbours.iter().filter(|(_, other)| shows(other));
-                let rank = |other: &Neighbour| (other.misled_at, Reverse(other.claim));
-                let (peer, other) = showing.min_by_key(|(_, other)| rank(other))?;
-                (*peer, other)
-            }
-        };
-        let is_too_old = self.idle(now) > self.parameters.window;
-        let in_time = if is_too_old { self.earliest_in_time(other.claim) } else { 0 };
-        let wanted = self.first_wanted().unwrap_or(0);
-        let from = in_time.max(wanted).max(other.map.first_held());
-        let since = current.map_or(now, |prospect| prospect.since);
-        Some(Prospect { by, from, last: other.claim, since })
+        let shows = |other: &&Neighbour| credible.contains(&other.claim) && other.is_fresh(now);
+        let best = self.neighbours.values().filter(shows).max_by_key(|other| other.claim);
+        self.prospect = best.map(|other| {
+            let is_too_old = self.idle(now) > self.parameters.window;
+            let in_time = if is_too_old { self.earliest_in_time(other.claim) } else { 0 };
+            let wanted = self.first_wanted().unwrap_or(0);
+            let from = in_time.max(wanted).max(other.map.first_held());
+            Prospect { from, last: other.claim }
+        });
     }
 
     /// The stream is found to have come to `id`. If nothing came for so long that what we wait for
