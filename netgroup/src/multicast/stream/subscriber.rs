@@ -316,7 +316,7 @@ impl Stream {
         let due: Vec<u64> = self
             .store
             .missing(first, last)
-            .filter(|id| self.is_pull_due(now, *id) && self.is_shown(*id))
+            .filter(|id| self.is_pull_due(now, *id))
             .take(allowance)
             .collect();
         for id in due {
@@ -334,11 +334,6 @@ impl Stream {
             }
             self.out.control(peer, MediaControl::Pull(id));
         }
-    }
-
-    /// Whether there is a point in looking for it ahead of what is known to exist.
-    fn is_shown(&self, id: u64) -> bool {
-        self.prospect.is_none() || self.neighbours.values().any(|other| other.has(id))
     }
 
     /// Whether no push can be hoped for any more.
