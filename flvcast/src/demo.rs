@@ -1,7 +1,7 @@
 //! `flvcast demo`: server, caster and viewers in one process, over real sockets, with a page.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     net::SocketAddr,
     sync::{
         Arc,
@@ -11,18 +11,21 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rtmfp::ServerUrl;
+
 use crate::{
     Error,
-    cast::{Desk, Mixer, Next},
+    broadcast::{Broadcast, Pause, Sent},
     channel::{DEFAULT_PREFIX, DEFAULT_STREAM, channel_group},
     flv::Tag,
-    peer::{Peer, PeerConfig, PeerEvent},
+    hub::Memory,
+    peer::{Member, MemberEvent, MemberId, Peer, PeerEvent, SharedStats},
     say::{print, say},
     screen::Screen,
-    source::{Plan, SourceSpec},
+    source::{Plan, SourceSpec, Wake},
+    status::Connection,
     stop::Stop,
-    watch::figures_of,
-    web::{self, Figures, Limits},
+    web::{self, Exhibit, Figures, Lineup, ViewerFigures, WebConfig},
 };
 
 const CHANNEL: &str = "demo";
@@ -68,10 +71,32 @@ impl Ledger {
     }
 }
 
+/// A peer with one channel.
+struct Actor {
+    peer: Peer,
+    stats: SharedStats,
+    events: Receiver<PeerEvent>,
+}
+
+/// The channel of each.
+const CHANNEL_ID: MemberId = MemberId(0);
+
+impl Actor {
+    fn start(server: &ServerUrl, publishes: bool) -> Result<Self, Error> {
+        let (sender, events) = channel();
+        let peer = Peer::start(server.clone(), move |event| {
+            let _ = sender.send(event);
+        })?;
+        let (group, stats) = (channel_group(DEFAULT_PREFIX, CHANNEL)?, SharedStats::default());
+        let member = Member { group, stream: DEFAULT_STREAM.into(), publishes };
+        peer.join(CHANNEL_ID, member, stats.clone());
+        Ok(Self { peer, stats, events })
+    }
+}
+
 /// One viewer, checked tag by tag against what was cast.
 struct Viewer {
-    peer: Peer,
-    events: Receiver<PeerEvent>,
+    actor: Actor,
     /// Which number its next tag may have: one, once its place in the broadcast is clear.
     next: Option<Vec<u64>>,
     wrong: Option<String>,
@@ -114,29 +139,22 @@ pub fn demo(http: &[SocketAddr], stop: &Stop) -> Result<(), Error> {
     let listen = vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()];
     let config = rtmfpd::ServerConfig { listen, ..Default::default() };
     let server = rtmfpd::start(&config)?;
-    let config = |publishes| -> Result<PeerConfig, Error> {
-        Ok(PeerConfig {
-            server: server
-                .url()
-                .parse()
-                .map_err(|_| Error::Incomplete("the embedded server has no URL".into()))?,
-            group: channel_group(DEFAULT_PREFIX, CHANNEL)?,
-            stream: DEFAULT_STREAM.into(),
-            publishes,
-        })
-    };
-    let (caster, caster_events) = start_peer(config(true)?)?;
-    wait_for_server(&caster_events, stop)?;
-    let viewers =
-        (0..VIEWERS).map(|_| start_viewer(config(false)?)).collect::<Result<Vec<_>, Error>>()?;
-    let screen = Screen::new(Instant::now());
-    let figures = figure_source(&caster, &viewers, &screen);
-    let web = web::serve(listener, CHANNEL, screen.hub().clone(), Limits::default(), figures)?;
+    let no_url = |_| Error::Incomplete("the embedded server has no URL".into());
+    let url: ServerUrl = server.url().parse().map_err(no_url)?;
+    let caster = Actor::start(&url, true)?;
+    wait_for_server(&caster.events, stop)?;
+    let viewers = (0..VIEWERS).map(|_| start_viewer(&url)).collect::<Result<Vec<_>, Error>>()?;
+    let connection = Connection::new(Instant::now());
+    let screen = Screen::new(Instant::now(), &connection, Memory::REPLAY);
+    let (hub, figures) = (screen.hub().clone(), figure_source(&caster, &viewers, &screen));
+    let lineup = Lineup::default();
+    lineup.add(Exhibit::new(CHANNEL.into(), None, hub, figures));
+    let web = web::serve(listener, lineup, WebConfig::default())?;
     print(format_args!(
         "open http://{address}/ in a browser, or: ffplay http://{address}/{CHANNEL}.flv"
     ));
     print(format_args!("server {}; one caster, {VIEWERS} viewers; Ctrl-C stops", server.url()));
-    let mut show = Demo { caster, viewers, screen, ledger: Ledger::default() };
+    let mut show = Demo { caster, viewers, screen, connection, ledger: Ledger::default() };
     let ran = show.run(stop);
     show.settle();
     let verdict = ran.and(show.verdict());
@@ -163,51 +181,39 @@ fn wait_for_server(events: &Receiver<PeerEvent>, stop: &Stop) -> Result<(), Erro
 }
 
 /// What the first viewer tells, for the screen.
-fn show_on(screen: &mut Screen, event: PeerEvent) {
+fn show_on(screen: &mut Screen, connection: &Connection, event: PeerEvent) {
     let now = Instant::now();
     match event {
-        PeerEvent::Connected => screen.status().set_connected(now, true),
-        PeerEvent::Began { from_start } => screen.begin(from_start),
-        PeerEvent::Tag(tag) => screen.take(now, tag),
-        PeerEvent::Ended => screen.end(now),
+        PeerEvent::Connected => connection.set(now, true),
+        PeerEvent::Member(_, MemberEvent::Began { from_start }) => screen.begin(from_start),
+        PeerEvent::Member(_, MemberEvent::Tag(tag)) => screen.take(now, tag),
+        PeerEvent::Member(_, MemberEvent::Ended) => screen.end(now),
         _ => {}
     }
 }
 
-fn start_peer(config: PeerConfig) -> Result<(Peer, Receiver<PeerEvent>), Error> {
-    let (sender, events) = channel();
-    let peer = Peer::start(config, move |event| {
-        let _ = sender.send(event);
-    })?;
-    Ok((peer, events))
+fn start_viewer(server: &ServerUrl) -> Result<Viewer, Error> {
+    let actor = Actor::start(server, false)?;
+    Ok(Viewer { actor, next: None, wrong: None, delay_ms: Arc::new(AtomicU64::new(NO_DELAY)) })
 }
 
-fn start_viewer(config: PeerConfig) -> Result<Viewer, Error> {
-    let (peer, events) = start_peer(config)?;
-    Ok(Viewer {
-        peer,
-        events,
-        next: None,
-        wrong: None,
-        delay_ms: Arc::new(AtomicU64::new(NO_DELAY)),
-    })
-}
-
-fn figure_source(caster: &Peer, viewers: &[Viewer], screen: &Screen) -> web::FigureSource {
-    let (cast, screen) = (caster.stats_reader(), screen.reader());
-    let readers: BTreeMap<usize, _> = viewers
+fn figure_source(caster: &Actor, viewers: &[Viewer], screen: &Screen) -> web::FigureSource {
+    let (cast, screen) = (caster.stats.clone(), screen.reader());
+    let readers: Vec<_> = viewers
         .iter()
-        .map(|viewer| (viewer.peer.stats_reader(), viewer.delay_ms.clone()))
-        .enumerate()
+        .map(|viewer| (viewer.actor.stats.clone(), viewer.delay_ms.clone()))
         .collect();
-    Arc::new(move || {
-        let viewers = readers.iter().map(|(index, (read, delay))| {
+    Box::new(move || {
+        let viewers = readers.iter().enumerate().map(|(index, (stats, delay))| {
             let delay = Some(delay.load(Ordering::Relaxed)).filter(|delay| *delay != NO_DELAY);
-            figures_of(&format!("viewer {}", index + 1), read(), delay)
+            ViewerFigures::of(&format!("viewer {}", index + 1), stats.get(), delay)
         });
-        let stats = cast();
+        let stats = cast.get();
         Figures {
             channel: CHANNEL.into(),
+            title: None,
+            is_caster: false,
+            kept_ms: 0,
             shown: screen(),
             casters: 1,
             viewers: viewers.collect(),
@@ -220,54 +226,56 @@ fn figure_source(caster: &Peer, viewers: &[Viewer], screen: &Screen) -> web::Fig
 }
 
 struct Demo {
-    caster: Peer,
+    caster: Actor,
     viewers: Vec<Viewer>,
     /// What the first viewer shows.
     screen: Screen,
+    connection: Connection,
     ledger: Ledger,
 }
 
 impl Demo {
     fn run(&mut self, stop: &Stop) -> Result<(), Error> {
         let sources = vec![SourceSpec::Memory("the bundled film", SAMPLE)];
-        let mut mixer = Mixer::new(Plan { sources, repeats: true }, None);
-        let mut desk = Desk::new(Instant::now());
+        let plan = Plan { sources, repeats: true };
+        let mut broadcast = Broadcast::new(plan, None, Wake::nobody());
         let mut progress_at = Instant::now() + PROGRESS;
         while !stop.is_set() {
-            match desk.next(Instant::now(), |stamp| mixer.backlog(stamp))? {
-                Next::Send(tags) => {
-                    for tag in tags {
-                        self.ledger.note(&tag);
-                        self.caster.publish(tag);
-                    }
+            let (now, ledger, caster) = (Instant::now(), &mut self.ledger, &self.caster);
+            let pause = broadcast.advance(now, |sent| match sent {
+                Sent::Tag(tag) => {
+                    ledger.note(&tag);
+                    caster.peer.publish(CHANNEL_ID, tag);
                 }
-                Next::Wait(until) => {
-                    let left = until.saturating_duration_since(Instant::now());
-                    std::thread::sleep(left.min(TICK));
-                }
-                Next::Read => desk.read(&mut mixer, TICK),
-                Next::Say(text) => say(text),
-                Next::End => break,
-            }
+                Sent::Notice(text) => say(text),
+            })?;
             self.take_viewers_tags();
-            self.screen.tick(Instant::now());
-            if progress_at <= Instant::now() {
+            self.screen.tick(now);
+            if progress_at <= now {
                 progress_at += PROGRESS;
                 self.report();
             }
+            match pause {
+                Pause::Until(due) => {
+                    let left = due.saturating_duration_since(Instant::now());
+                    std::thread::sleep(left.min(TICK));
+                }
+                Pause::Sources => std::thread::sleep(TICK),
+                Pause::Over => break,
+            }
         }
-        self.caster.finish();
+        self.caster.peer.finish(CHANNEL_ID);
         Ok(())
     }
 
     fn take_viewers_tags(&mut self) {
         for (index, viewer) in self.viewers.iter_mut().enumerate() {
-            while let Ok(event) = viewer.events.try_recv() {
-                if let PeerEvent::Tag(tag) = &event {
+            while let Ok(event) = viewer.actor.events.try_recv() {
+                if let PeerEvent::Member(_, MemberEvent::Tag(tag)) = &event {
                     viewer.check(tag, &self.ledger);
                 }
                 if index == 0 {
-                    show_on(&mut self.screen, event);
+                    show_on(&mut self.screen, &self.connection, event);
                 }
             }
         }
@@ -287,7 +295,7 @@ impl Demo {
     fn report(&self) {
         let (mut source, mut peers, mut delays) = (0, 0, Vec::new());
         for viewer in &self.viewers {
-            let stats = viewer.peer.stats().stream;
+            let stats = viewer.actor.stats.get().stream;
             source += stats.bytes_from_source;
             peers += stats.bytes_from_peers;
             delays.extend(
@@ -321,8 +329,8 @@ impl Demo {
 
     fn stop(self) -> Result<(), Error> {
         for viewer in self.viewers {
-            viewer.peer.stop()?;
+            viewer.actor.peer.stop()?;
         }
-        self.caster.stop()
+        self.caster.peer.stop()
     }
 }

@@ -29,6 +29,9 @@ pub enum Error {
          if you trust it"
     )]
     OtherServer(String, PeerId),
+    /// A group can be joined once.
+    #[error("this process is in the group already: {0}; give each channel a group of its own")]
+    SameGroup(String),
     /// No socket.
     #[error("the network failed: {0}")]
     Network(#[from] io::Error),

@@ -1,6 +1,7 @@
 //! One programme to many who take it at their own pace: a ring of tags that all share, and a
 //! place in it for each. Whoever falls out of it is let go, and costs nobody anything.
 
+mod follower;
 mod viewer;
 
 use std::{
@@ -9,23 +10,41 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, futures::Notified};
 
 use crate::{
     flv::Tracks,
     headers::StreamHeaders,
     programme::{Programme, Shown},
 };
+pub use follower::{Followed, Follower};
+use viewer::Pace;
 pub use viewer::{Place, Taken, Viewer};
 
-/// How far behind a viewer may be: longer than that, or larger than this, and it is let go. The
-/// group of pictures that newcomers begin with is always kept, up to its own bound.
+/// How far behind the newest a viewer may fall before it is let go.
 const MAX_LAG_MS: u64 = 8000;
-const MAX_LAG_BYTES: usize = 24 << 20;
+/// The group of pictures that newcomers begin with is always kept, up to this.
 const MAX_GROUP_BYTES: usize = 64 << 20;
 
-#[derive(Debug, Default)]
+/// How much of the programme is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// So long.
+    pub time: Duration,
+    /// And no more than this.
+    pub bytes: usize,
+}
+
+impl Memory {
+    /// As much as viewers need who only watch what comes.
+    pub const LIVE: Self = Self { time: Duration::from_millis(MAX_LAG_MS), bytes: 24 << 20 };
+    /// Ten minutes, to go back in.
+    pub const REPLAY: Self = Self { time: Duration::from_secs(600), bytes: 256 << 20 };
+}
+
+#[derive(Debug)]
 struct Ring {
+    memory: Memory,
     shown: VecDeque<Shown>,
     /// The number of the first of them.
     first: u64,
@@ -46,6 +65,39 @@ struct Opening {
 }
 
 impl Ring {
+    fn new(memory: Memory) -> Self {
+        Self {
+            memory,
+            shown: VecDeque::new(),
+            first: 0,
+            bytes: 0,
+            headers: StreamHeaders::default(),
+            tracks: Tracks::default(),
+            openings: VecDeque::new(),
+            is_over: false,
+        }
+    }
+
+    /// The time of the newest.
+    fn newest(&self) -> u64 {
+        self.shown.back().map_or(0, |shown| shown.time)
+    }
+
+    /// How far what has a number is behind the newest; nothing of what is not held any more.
+    fn lag_of(&self, number: u64) -> Option<u64> {
+        if number >= self.end() {
+            return Some(0);
+        }
+        Some(self.newest().saturating_sub(self.get(number)?.time))
+    }
+
+    /// The latest opening that is so far behind the newest; else the first.
+    fn opening_before(&self, back: u64) -> Option<&Opening> {
+        let time = self.newest().saturating_sub(back);
+        let count = self.openings.partition_point(|opening| opening.zero <= time);
+        self.openings.get(count.saturating_sub(1))
+    }
+
     fn end(&self) -> u64 {
         self.first + self.shown.len() as u64
     }
@@ -67,12 +119,12 @@ impl Ring {
 
     /// Forgets what nobody may still want.
     fn shorten(&mut self) {
-        let newest = self.shown.back().map_or(0, |shown| shown.time);
+        let (newest, longest) = (self.newest(), self.memory.time.as_millis() as u64);
         while let Some(oldest) = self.shown.front() {
             let group = self.openings.back();
             let is_in_group = group.is_some_and(|opening| opening.number <= self.first);
-            let is_old = newest.saturating_sub(oldest.time) > MAX_LAG_MS;
-            let limit = if is_in_group { MAX_GROUP_BYTES } else { MAX_LAG_BYTES };
+            let is_old = newest.saturating_sub(oldest.time) > longest;
+            let limit = if is_in_group { MAX_GROUP_BYTES } else { self.memory.bytes };
             if self.bytes <= limit && (is_in_group || !is_old) {
                 return;
             }
@@ -87,7 +139,7 @@ impl Ring {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     ring: Mutex<Ring>,
     /// Something new, for threads.
@@ -103,12 +155,18 @@ impl Shared {
 }
 
 /// A handle to the programme, for the one who feeds it and those who watch.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Hub {
     shared: Arc<Shared>,
 }
 
 impl Hub {
+    /// Nothing was shown yet.
+    pub fn new(memory: Memory) -> Self {
+        let (ring, news) = (Mutex::new(Ring::new(memory)), Condvar::new());
+        Self { shared: Arc::new(Shared { ring, news, async_news: Notify::new() }) }
+    }
+
     /// Takes what the programme has for players.
     pub fn take(&self, programme: &mut Programme) {
         let mut ring = self.shared.lock();
@@ -129,9 +187,9 @@ impl Hub {
         self.announce();
     }
 
-    /// Waits for the next news.
-    pub async fn news(&self) {
-        self.shared.async_news.notified().await;
+    /// The next news, from now on.
+    pub fn news(&self) -> Notified<'_> {
+        self.shared.async_news.notified()
     }
 
     fn announce(&self) {
@@ -141,7 +199,34 @@ impl Hub {
 
     /// A new viewer, who begins with the latest opening, or else with the next.
     pub fn join(&self) -> Viewer {
-        Viewer::new(self.shared.clone())
+        Viewer::new(self.shared.clone(), Pace::Live)
+    }
+
+    /// One who begins so long before the newest, or with the first that is kept, and stays behind.
+    pub fn join_behind(&self, back: Duration) -> Viewer {
+        Viewer::new(self.shared.clone(), Pace::Behind(back))
+    }
+
+    /// One who must have everything, however late: all that is kept waits for it.
+    pub fn join_patiently(&self) -> Viewer {
+        Viewer::new(self.shared.clone(), Pace::Patient)
+    }
+
+    /// Somebody who puts the programme into another form; begins with the first that is kept.
+    pub fn follow(&self) -> Follower {
+        Follower::new(self.shared.clone())
+    }
+
+    /// How far one can go back.
+    pub fn kept(&self) -> Duration {
+        let ring = self.shared.lock();
+        let first = ring.openings.front().map_or(ring.newest(), |opening| opening.zero);
+        Duration::from_millis(ring.newest().saturating_sub(first))
+    }
+
+    /// Whether nothing more will come.
+    pub fn is_over(&self) -> bool {
+        self.shared.lock().is_over
     }
 
     /// The latest headers.
@@ -149,12 +234,17 @@ impl Hub {
         self.shared.lock().headers.clone()
     }
 
-    /// Bits a second, over what is held.
+    /// Bits a second, over the last seconds.
     pub fn bitrate(&self) -> u64 {
         let ring = self.shared.lock();
-        let time = |shown: Option<&Shown>| shown.map_or(0, |shown| shown.time);
-        let span = time(ring.shown.back()).saturating_sub(time(ring.shown.front()));
-        (ring.bytes as u64 * 8000).checked_div(span).unwrap_or(0)
+        let newest = ring.newest();
+        let is_recent = |shown: &&Shown| newest.saturating_sub(shown.time) <= MAX_LAG_MS;
+        let (mut bytes, mut span) = (0, 0);
+        for shown in ring.shown.iter().rev().take_while(is_recent) {
+            bytes += shown.tag.payload.len() as u64;
+            span = newest.saturating_sub(shown.time).max(span);
+        }
+        (bytes * 8000).checked_div(span).unwrap_or(0)
     }
 
     /// Blocks until there is something new, or for as long as `patience`.

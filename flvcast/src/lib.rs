@@ -1,24 +1,32 @@
 //! Broadcasting FLV through NetGroups: sources, channels, peers, outputs and the page.
 
 mod address;
+mod broadcast;
 mod cast;
 mod channel;
+mod console;
 #[cfg(feature = "demo")]
 mod demo;
+mod desk;
 mod error;
 pub mod flv;
 mod headers;
 mod hub;
+mod journal;
 mod link;
+mod mixer;
 mod output;
 mod pacer;
 mod peer;
 pub mod programme;
+mod record;
 pub mod remux;
 mod repeater;
 mod say;
 mod screen;
+mod serve;
 pub mod source;
+mod station;
 mod status;
 mod stop;
 pub mod timeline;
@@ -31,9 +39,12 @@ pub use channel::{DEFAULT_PREFIX, DEFAULT_STREAM, channel_group};
 #[cfg(feature = "demo")]
 pub use demo::demo;
 pub use error::Error;
-pub use peer::{Peer, PeerConfig, PeerEvent, PeerStats};
+pub use hub::Memory;
+pub use record::RecordConfig;
 pub use say::print;
+pub use serve::serve;
 pub use source::{Plan, Quality, SourceSpec};
+pub use station::{ChannelConfig, Role};
 pub use stop::Stop;
 pub use watch::{WatchConfig, watch};
-pub use web::Limits;
+pub use web::{Limits, Token, WebConfig};

@@ -1,19 +1,19 @@
 //! A peer that is there as long as the command runs: its server is tried for ever.
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
-    },
+    collections::BTreeMap,
+    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     time::{Duration, Instant},
 };
+
+use rtmfp::{ServerUrl, crypto::PeerId};
 
 use crate::{
     Error,
     flv::Tag,
-    peer::{Peer, PeerConfig, PeerEvent, PeerStats},
+    peer::{Member, MemberEvent, MemberId, Peer, PeerEvent, SharedStats},
     say::{say, warn},
-    status::Status,
+    status::Connection,
 };
 
 /// A server whose name is not known is looked up again this often.
@@ -24,57 +24,77 @@ const RESOLVE_AGAIN: Duration = Duration::from_secs(5);
 pub enum LinkEvent {
     /// The server accepted us, for the first time.
     Connected,
-    /// The stream was found.
-    Found,
-    /// A broadcast begins.
-    Began {
-        /// Nothing was missed.
-        from_start: bool,
-    },
-    /// The next tag.
-    Tag(Tag),
-    /// The broadcast is over.
-    Ended,
-    /// Somebody else casts on our channel.
-    Contested,
+    /// Something happened on a channel.
+    Member(MemberId, MemberEvent),
+    /// Somebody called [`Waker::wake`].
+    Woken,
+}
+
+/// What reaches the owner's thread.
+#[derive(Debug)]
+enum Inlet {
+    Peer(PeerEvent),
+    Woken,
+}
+
+/// Ends a wait from elsewhere.
+#[derive(Debug, Clone)]
+pub struct Waker(Sender<Inlet>);
+
+impl Waker {
+    /// The owner looks after everything once more.
+    pub fn wake(&self) {
+        let _ = self.0.send(Inlet::Woken);
+    }
 }
 
 /// A peer, and the trouble of having one.
 #[derive(Debug)]
 pub struct Link {
-    config: PeerConfig,
-    sender: Sender<PeerEvent>,
-    events: Receiver<PeerEvent>,
+    server: ServerUrl,
+    sender: Sender<Inlet>,
+    inlet: Receiver<Inlet>,
     peer: Option<Peer>,
     start_at: Instant,
-    stats: Arc<Mutex<PeerStats>>,
-    status: Status,
-    is_connected: bool,
+    members: BTreeMap<MemberId, (Member, SharedStats)>,
+    next_member: u32,
+    connection: Connection,
     was_connected: bool,
     has_complained: bool,
 }
 
 impl Link {
     /// Nothing is done before it is polled.
-    pub fn new(config: PeerConfig, status: Status) -> Self {
-        let (sender, events) = channel();
+    pub fn new(server: ServerUrl) -> Self {
+        let (sender, inlet) = channel();
+        let now = Instant::now();
         Self {
-            config,
+            server,
             sender,
-            events,
+            inlet,
             peer: None,
-            start_at: Instant::now(),
-            stats: Arc::default(),
-            status,
-            is_connected: false,
+            start_at: now,
+            members: BTreeMap::new(),
+            next_member: 0,
+            connection: Connection::new(now),
             was_connected: false,
             has_complained: false,
         }
     }
 
-    /// Whether the server has us.
-    pub fn is_connected(&self) -> bool {
-        self.is_connected
+    /// The server.
+    pub fn server(&self) -> &ServerUrl {
+        &self.server
+    }
+
+    /// Whether the server has us, for whoever shows it.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Our fingerprint, once there is a peer.
+    pub fn peer_id(&self) -> Option<PeerId> {
+        self.peer.as_ref().map(Peer::id)
     }
 
     /// Whether it ever had.
@@ -82,39 +102,54 @@ impl Link {
         self.was_connected
     }
 
-    /// Something that reads the latest figures from elsewhere.
-    pub fn stats_reader(&self) -> impl Fn() -> PeerStats + Send + Sync + 'static {
-        let stats = self.stats.clone();
-        move || *stats.lock().unwrap_or_else(PoisonError::into_inner)
+    /// For other threads.
+    pub fn waker(&self) -> Waker {
+        Waker(self.sender.clone())
     }
 
-    /// The latest figures.
-    pub fn stats(&self) -> PeerStats {
-        self.peer.as_ref().map(Peer::stats).unwrap_or_default()
+    /// Joins a group, in which nobody else of this process may be.
+    pub fn join(&mut self, member: Member) -> Result<(MemberId, SharedStats), Error> {
+        let group = member.group.group_id();
+        if self.members.values().any(|(other, _)| other.group.group_id() == group) {
+            return Err(Error::SameGroup(member.group.to_string()));
+        }
+        let (id, stats) = (MemberId(self.next_member), SharedStats::default());
+        self.next_member += 1;
+        if let Some(peer) = &self.peer {
+            peer.join(id, member.clone(), stats.clone());
+        }
+        self.members.insert(id, (member, stats.clone()));
+        Ok((id, stats))
     }
 
     /// Publishes a tag; it is lost while there is no peer.
-    pub fn publish(&self, tag: Tag) {
+    pub fn publish(&self, id: MemberId, tag: Tag) {
         if let Some(peer) = &self.peer {
-            peer.publish(tag);
+            peer.publish(id, tag);
         }
     }
 
     /// Ends our broadcast.
-    pub fn finish(&self) {
+    pub fn finish(&self, id: MemberId) {
         if let Some(peer) = &self.peer {
-            peer.finish();
+            peer.finish(id);
+        }
+    }
+
+    /// Leaves a group.
+    pub fn leave(&mut self, id: MemberId) {
+        self.members.remove(&id);
+        if let Some(peer) = &self.peer {
+            peer.leave(id);
         }
     }
 
     /// Waits for the next event, `patience` at most. An error is what no patience mends.
     pub fn poll(&mut self, patience: Duration) -> Result<Option<LinkEvent>, Error> {
         self.start_if_due()?;
-        if let Some(peer) = &self.peer {
-            *self.stats.lock().unwrap_or_else(PoisonError::into_inner) = peer.stats();
-        }
-        match self.events.recv_timeout(patience) {
-            Ok(event) => self.take(event),
+        match self.inlet.recv_timeout(patience) {
+            Ok(Inlet::Peer(event)) => self.take(event),
+            Ok(Inlet::Woken) => Ok(Some(LinkEvent::Woken)),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                 match self.peer.take_if(|peer| !peer.is_running()) {
                     Some(peer) => Err(peer.stop().err().unwrap_or(Error::NetworkThread)),
@@ -129,11 +164,16 @@ impl Link {
             return Ok(());
         }
         let events = self.sender.clone();
-        let started = Peer::start(self.config.clone(), move |event| {
-            let _ = events.send(event);
+        let started = Peer::start(self.server.clone(), move |event| {
+            let _ = events.send(Inlet::Peer(event));
         });
         match started {
-            Ok(peer) => self.peer = Some(peer),
+            Ok(peer) => {
+                for (id, (member, stats)) in &self.members {
+                    peer.join(*id, member.clone(), stats.clone());
+                }
+                self.peer = Some(peer);
+            }
             Err(error @ Error::Resolve(..)) => {
                 self.start_at = Instant::now() + RESOLVE_AGAIN;
                 if !std::mem::replace(&mut self.has_complained, true) {
@@ -146,18 +186,17 @@ impl Link {
     }
 
     fn take(&mut self, event: PeerEvent) -> Result<Option<LinkEvent>, Error> {
-        let (server, now) = (&self.config.server, Instant::now());
-        Ok(Some(match event {
+        let (server, now) = (&self.server, Instant::now());
+        match event {
+            PeerEvent::Member(id, event) => return Ok(Some(LinkEvent::Member(id, event))),
             PeerEvent::Connected => {
-                self.status.set_connected(now, true);
+                self.connection.set(now, true);
                 if self.was_connected || self.has_complained {
                     say(format_args!("connected to {server}"));
                 }
-                self.is_connected = true;
-                if std::mem::replace(&mut self.was_connected, true) {
-                    return Ok(None);
+                if !std::mem::replace(&mut self.was_connected, true) {
+                    return Ok(Some(LinkEvent::Connected));
                 }
-                LinkEvent::Connected
             }
             PeerEvent::Refused(why) => return Err(Error::Refused(server.to_string(), why)),
             PeerEvent::OtherServer(peer) => {
@@ -167,20 +206,13 @@ impl Link {
                 self.has_complained = true;
                 let hint = "is rtmfpd running there, and UDP let through? Trying on";
                 warn(format_args!("no answer from {server}; {hint}"));
-                return Ok(None);
             }
             PeerEvent::ServerLost => {
-                self.is_connected = false;
-                self.status.set_connected(now, false);
+                self.connection.set(now, false);
                 warn(format_args!("{server} is gone; neighbours stay. Trying it again"));
-                return Ok(None);
             }
-            PeerEvent::Found => LinkEvent::Found,
-            PeerEvent::Began { from_start } => LinkEvent::Began { from_start },
-            PeerEvent::Tag(tag) => LinkEvent::Tag(tag),
-            PeerEvent::Ended => LinkEvent::Ended,
-            PeerEvent::Contested => LinkEvent::Contested,
-        }))
+        }
+        Ok(None)
     }
 
     /// Says goodbye to all neighbours.

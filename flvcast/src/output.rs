@@ -46,7 +46,8 @@ impl Output {
             Target::Stdout => PIPE_PATIENCE,
             _ => DISK_PATIENCE,
         };
-        let (viewer, hub, written) = (hub.join(), hub.clone(), Arc::new(AtomicU64::new(0)));
+        let (viewer, hub, written) =
+            (hub.join_patiently(), hub.clone(), Arc::new(AtomicU64::new(0)));
         let writing = Writing { target, viewer, written: written.clone() };
         let thread =
             std::thread::Builder::new().name("output".into()).spawn(move || writing.run(&hub))?;
@@ -188,7 +189,7 @@ impl Writing {
             }
             match taken {
                 Taken::More => {}
-                Taken::UpToDate => hub.wait(LOOK),
+                Taken::UpToDate | Taken::Early => hub.wait(LOOK),
                 Taken::Over => break,
                 Taken::Lagged => {
                     return self.fail(io::Error::other("it is too slow for the stream"));

@@ -1,10 +1,15 @@
-//! A member of a channel's group on a thread of its own: real sockets, a real clock.
+//! A peer on a thread of its own, with real sockets and a real clock: one connection to a server,
+//! and any number of channels over it.
 
 mod choice;
 
 use std::{
+    collections::BTreeMap,
     io,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -12,7 +17,7 @@ use std::{
 use bytes::Bytes;
 use netgroup::{
     Delivery, Group, GroupEvent, GroupHandle, GroupSpec, GroupStats, MEMBER_LIVENESS, Node,
-    NodeEvent, StreamStats,
+    NodeEvent, Portrait, StreamStats,
     wire::{StreamKey, StreamParameters},
 };
 use rand::Rng;
@@ -33,11 +38,9 @@ const STATS_PERIOD: Duration = Duration::from_millis(500);
 /// RTMP data in AMF3 form: a format byte, then AMF0. What `NetStream.send` makes.
 const DATA_AMF3: u8 = 0x0f;
 
-/// Where and as what to join.
+/// Which stream of which group, and our part in it.
 #[derive(Debug, Clone)]
-pub struct PeerConfig {
-    /// The rendezvous server.
-    pub server: ServerUrl,
+pub struct Member {
     /// The channel's group.
     pub group: GroupSpec,
     /// The stream's name in the group.
@@ -45,6 +48,10 @@ pub struct PeerConfig {
     /// Publish it, or watch it.
     pub publishes: bool,
 }
+
+/// One of a peer's channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MemberId(pub u32);
 
 /// What a peer tells.
 #[derive(Debug)]
@@ -59,6 +66,13 @@ pub enum PeerEvent {
     OtherServer(PeerId),
     /// The server is gone; it is tried for ever.
     ServerLost,
+    /// Something happened on a channel.
+    Member(MemberId, MemberEvent),
+}
+
+/// What happens on a channel.
+#[derive(Debug)]
+pub enum MemberEvent {
     /// The stream was found.
     Found,
     /// A broadcast begins, with its very first tag or in its midst.
@@ -74,45 +88,77 @@ pub enum PeerEvent {
     Contested,
 }
 
-/// Figures of a peer.
+/// Figures of a channel.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct PeerStats {
+pub struct MemberStats {
     /// Of the group.
     pub group: GroupStats,
     /// Of the stream.
     pub stream: StreamStats,
-    /// UDP payload bytes sent, all told.
-    pub udp_sent: u64,
     /// Who casts on the channel, ourselves not counted.
     pub casters: usize,
+}
+
+/// The latest figures of a channel, written by the peer and read by all.
+#[derive(Debug, Clone, Default)]
+pub struct SharedStats(Arc<Figures>);
+
+#[derive(Debug, Default)]
+struct Figures {
+    stats: Mutex<MemberStats>,
+    portrait: Mutex<Portrait>,
+    /// Somebody looked at the portrait since it was drawn.
+    is_looked_at: AtomicBool,
+}
+
+impl SharedStats {
+    /// As they are now.
+    pub fn get(&self) -> MemberStats {
+        *self.0.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The group as it was drawn last; it is drawn again soon.
+    pub fn portrait(&self) -> Portrait {
+        self.0.is_looked_at.store(true, Ordering::Relaxed);
+        self.0.portrait.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, group: &Group, key: Option<StreamKey>, casters: usize) {
+        let stream = key.and_then(|key| group.stream_stats(&key)).unwrap_or_default();
+        let stats = MemberStats { group: group.stats(), stream, casters };
+        *self.0.stats.lock().unwrap_or_else(PoisonError::into_inner) = stats;
+        if self.0.is_looked_at.swap(false, Ordering::Relaxed) {
+            let portrait = group.portrait(key.as_ref());
+            *self.0.portrait.lock().unwrap_or_else(PoisonError::into_inner) = portrait;
+        }
+    }
 }
 
 /// What other threads may ask of a peer.
 #[derive(Debug)]
 enum Command {
-    Publish(Tag),
-    Finish,
+    Join(MemberId, Member, SharedStats),
+    Publish(MemberId, Tag),
+    Finish(MemberId),
+    Leave(MemberId),
 }
 
 /// A running peer.
 #[derive(Debug)]
 pub struct Peer {
     remote: Remote<Command>,
-    stats: Arc<Mutex<PeerStats>>,
     id: PeerId,
     thread: JoinHandle<io::Result<()>>,
 }
 
 impl Peer {
-    /// Joins; `on_event` is called on the peer's thread and must not block.
+    /// Connects; `on_event` is called on the peer's thread and must not block.
     pub fn start(
-        config: PeerConfig,
+        server: ServerUrl,
         on_event: impl FnMut(PeerEvent) + Send + 'static,
     ) -> Result<Self, Error> {
-        let servers = config
-            .server
-            .resolve()
-            .map_err(|error| Error::Resolve(config.server.host().to_owned(), error))?;
+        let servers =
+            server.resolve().map_err(|error| Error::Resolve(server.host().to_owned(), error))?;
         let now = Instant::now();
         let mut rng = rand::rng();
         let identity = Identity::peer(&mut rng);
@@ -128,28 +174,21 @@ impl Peer {
             now,
             seed,
         );
-        let stats = Arc::new(Mutex::new(PeerStats::default()));
         let app = PeerApp {
-            node: Node::new(now, id, config.server, servers.clone(), group_seed),
-            spec: config.group,
-            group: None,
-            stream: config.stream,
-            publishes: config.publishes,
-            publication: None,
-            choice: Choice::default(),
+            node: Node::new(now, id, server, servers.clone(), group_seed),
+            channels: BTreeMap::new(),
             on_event: Box::new(on_event),
-            stats: stats.clone(),
             stats_at: now,
         };
         let (mut driver, remote) = bind_any(endpoint, app)?;
         let local = reachable_addresses(&servers, &driver.local_addresses());
         let (app, endpoint) = driver.parts();
         app.node.set_local_addresses(local);
-        app.begin(now, endpoint);
+        app.node.start(now, endpoint);
         let thread = std::thread::Builder::new()
             .name("peer".into())
             .spawn(move || driver.run().map(|_| ()))?;
-        Ok(Self { remote, stats, id, thread })
+        Ok(Self { remote, id, thread })
     }
 
     /// Our fingerprint.
@@ -162,25 +201,29 @@ impl Peer {
         !self.thread.is_finished()
     }
 
-    /// Publishes a tag. False when the peer has stopped.
-    pub fn publish(&self, tag: Tag) -> bool {
-        self.remote.send(Command::Publish(tag)).is_ok()
+    /// Joins a group that it is not in yet. Figures go into `stats`.
+    pub fn join(&self, id: MemberId, member: Member, stats: SharedStats) {
+        self.ask(Command::Join(id, member, stats));
+    }
+
+    /// Publishes a tag.
+    pub fn publish(&self, id: MemberId, tag: Tag) {
+        self.ask(Command::Publish(id, tag));
     }
 
     /// Ends the broadcast; neighbours are told.
-    pub fn finish(&self) {
-        let _ = self.remote.send(Command::Finish);
+    pub fn finish(&self, id: MemberId) {
+        self.ask(Command::Finish(id));
     }
 
-    /// The latest figures.
-    pub fn stats(&self) -> PeerStats {
-        self.stats.lock().map(|stats| *stats).unwrap_or_default()
+    /// Leaves the group.
+    pub fn leave(&self, id: MemberId) {
+        self.ask(Command::Leave(id));
     }
 
-    /// Something that reads the latest figures from elsewhere.
-    pub fn stats_reader(&self) -> impl Fn() -> PeerStats + Send + Sync + 'static {
-        let stats = self.stats.clone();
-        move || stats.lock().map(|stats| *stats).unwrap_or_default()
+    fn ask(&self, command: Command) {
+        // Of a peer that has stopped its owner learns by itself.
+        let _ = self.remote.send(command);
     }
 
     /// Says goodbye to all neighbours and waits until that is done; what ended its thread, if that
@@ -194,95 +237,98 @@ impl Peer {
     }
 }
 
-struct PeerApp {
-    node: Node,
-    spec: GroupSpec,
-    group: Option<GroupHandle>,
-    stream: String,
-    publishes: bool,
+/// A channel, as the network thread has it.
+struct Channel {
+    group: GroupHandle,
     publication: Option<StreamKey>,
     choice: Choice,
+    stats: SharedStats,
+}
+
+struct PeerApp {
+    node: Node,
+    channels: BTreeMap<MemberId, Channel>,
     on_event: Box<dyn FnMut(PeerEvent) + Send>,
-    stats: Arc<Mutex<PeerStats>>,
     stats_at: Instant,
 }
 
 impl PeerApp {
-    fn begin(&mut self, now: Instant, endpoint: &mut Endpoint) {
-        self.group = self.node.join(now, endpoint, self.spec.clone());
-        let (name, publishes) = (self.stream.clone(), self.publishes);
-        if let Some(group) = self.group() {
-            if publishes {
-                let key = group.publish(now, &name, StreamParameters::default());
-                self.publication = Some(key);
-            } else {
-                group.subscribe(&name);
+    fn join(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        id: MemberId,
+        member: Member,
+        stats: SharedStats,
+    ) {
+        let Some(handle) = self.node.join(now, endpoint, member.group) else {
+            return log::error!("no room for another group, or it was joined before");
+        };
+        let Some(group) = self.node.group(handle) else { return };
+        let publication = match member.publishes {
+            true => Some(group.publish(now, &member.stream, StreamParameters::default())),
+            false => {
+                group.subscribe(&member.stream);
+                None
             }
-        }
-        self.node.start(now, endpoint);
+        };
+        let channel = Channel { group: handle, publication, choice: Choice::default(), stats };
+        self.channels.insert(id, channel);
     }
 
-    fn group(&mut self) -> Option<&mut Group> {
-        self.node.group(self.group?)
+    /// The group of a publication of ours.
+    fn publication(&mut self, id: MemberId) -> Option<(&mut Group, StreamKey)> {
+        let channel = self.channels.get(&id)?;
+        Some((self.node.group(channel.group)?, channel.publication?))
     }
 
     fn drain(&mut self, now: Instant) {
         while let Some(event) = self.node.poll_event() {
-            match event {
-                NodeEvent::Connected => (self.on_event)(PeerEvent::Connected),
-                NodeEvent::Refused(why) => (self.on_event)(PeerEvent::Refused(why)),
-                NodeEvent::NoAnswer => (self.on_event)(PeerEvent::NoAnswer),
-                NodeEvent::OtherServer(peer) => (self.on_event)(PeerEvent::OtherServer(peer)),
-                NodeEvent::ServerLost => (self.on_event)(PeerEvent::ServerLost),
-                NodeEvent::Group { event, .. } => self.on_group(now, event),
-            }
+            let event = match event {
+                NodeEvent::Connected => PeerEvent::Connected,
+                NodeEvent::Refused(why) => PeerEvent::Refused(why),
+                NodeEvent::NoAnswer => PeerEvent::NoAnswer,
+                NodeEvent::OtherServer(peer) => PeerEvent::OtherServer(peer),
+                NodeEvent::ServerLost => PeerEvent::ServerLost,
+                NodeEvent::Group { group, event } => {
+                    self.on_group(now, group, event);
+                    continue;
+                }
+            };
+            (self.on_event)(event);
         }
     }
 
-    fn on_group(&mut self, now: Instant, event: GroupEvent) {
+    fn on_group(&mut self, now: Instant, handle: GroupHandle, event: GroupEvent) {
+        let mut channels = self.channels.iter_mut();
+        let Some((id, channel)) = channels.find(|(_, channel)| channel.group == handle) else {
+            return;
+        };
+        let mut tell = |event| (self.on_event)(PeerEvent::Member(*id, event));
         match event {
             GroupEvent::NeighborConnected(peer) => log::info!("neighbour {peer} connected"),
             GroupEvent::NeighborDisconnected(peer) => log::info!("neighbour {peer} is gone"),
             GroupEvent::NeighborBanned { peer, of } => {
                 log::warn!("neighbour {peer} is dropped: {of}")
             }
-            GroupEvent::StreamFound { .. } => (self.on_event)(PeerEvent::Found),
-            GroupEvent::StreamContested { .. } => (self.on_event)(PeerEvent::Contested),
+            GroupEvent::StreamFound { .. } => tell(MemberEvent::Found),
+            GroupEvent::StreamContested { .. } => tell(MemberEvent::Contested),
             GroupEvent::Stream { key, event } => {
                 let mut next = Vec::new();
-                let is_vouched_for = self.group().is_some_and(|group| group.is_vouched_for(&key));
-                self.choice.on_event(now, key, is_vouched_for, event, &mut next);
-                next.into_iter().for_each(|next| self.tell(next));
+                let group = self.node.group(handle);
+                let is_vouched_for = group.is_some_and(|group| group.is_vouched_for(&key));
+                channel.choice.on_event(now, key, is_vouched_for, event, &mut next);
+                next.into_iter().filter_map(to_event).for_each(tell);
             }
         }
     }
 
-    fn tell(&mut self, next: Next) {
-        match next {
-            Next::Began { from_start } => (self.on_event)(PeerEvent::Began { from_start }),
-            Next::Message(message) => {
-                if let Some(tag) = to_tag(message) {
-                    (self.on_event)(PeerEvent::Tag(tag));
-                }
-            }
-            Next::Ended => (self.on_event)(PeerEvent::Ended),
-        }
-    }
-
-    fn update_stats(&mut self, now: Instant, endpoint: &Endpoint) {
+    fn update_stats(&mut self, now: Instant) {
         self.stats_at = now + STATS_PERIOD;
-        let key = self.publication.or(self.choice.playing());
-        let udp_sent = endpoint.stats().bytes_sent;
-        let casters = self.choice.casters(now);
-        let Some(group) = self.group() else { return };
-        let stats = PeerStats {
-            group: group.stats(),
-            stream: key.and_then(|key| group.stream_stats(&key)).unwrap_or_default(),
-            udp_sent,
-            casters,
-        };
-        if let Ok(mut shared) = self.stats.lock() {
-            *shared = stats;
+        for channel in self.channels.values() {
+            let key = channel.publication.or(channel.choice.playing());
+            let Some(group) = self.node.group(channel.group) else { continue };
+            channel.stats.set(group, key, channel.choice.casters(now));
         }
     }
 }
@@ -296,13 +342,22 @@ impl App for PeerApp {
     }
 
     fn on_command(&mut self, now: Instant, endpoint: &mut Endpoint, command: Command) {
-        let (Some(key), Some(group)) = (self.publication, self.group()) else { return };
         match command {
-            Command::Publish(tag) => {
+            Command::Join(id, member, stats) => self.join(now, endpoint, id, member, stats),
+            Command::Publish(id, tag) => {
+                let Some((group, key)) = self.publication(id) else { return };
                 let (kind, payload) = to_message(&tag);
                 group.publish_message(now, &key, kind, tag.timestamp, &payload);
             }
-            Command::Finish => group.unpublish(now, &key),
+            Command::Finish(id) => {
+                let Some((group, key)) = self.publication(id) else { return };
+                group.unpublish(now, &key);
+            }
+            Command::Leave(id) => {
+                if let Some(channel) = self.channels.remove(&id) {
+                    self.node.leave(now, endpoint, channel.group);
+                }
+            }
         }
         self.node.flush(now, endpoint);
         self.drain(now);
@@ -318,9 +373,17 @@ impl App for PeerApp {
             self.drain(now);
         }
         if self.stats_at <= now {
-            self.update_stats(now, endpoint);
+            self.update_stats(now);
         }
     }
+}
+
+fn to_event(next: Next) -> Option<MemberEvent> {
+    Some(match next {
+        Next::Began { from_start } => MemberEvent::Began { from_start },
+        Next::Message(message) => MemberEvent::Tag(to_tag(message)?),
+        Next::Ended => MemberEvent::Ended,
+    })
 }
 
 /// Data goes as `NetStream.send` would send it.

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::{
     flv::{Tag, TagKind},
-    hub::Hub,
+    hub::{Hub, Memory},
     programme::Programme,
-    status::Status,
+    status::{Connection, State, Status},
     web::{Frames, Shown, Stream},
 };
 
@@ -26,11 +26,11 @@ pub struct Screen {
 
 impl Screen {
     /// Nothing is shown yet.
-    pub fn new(now: Instant) -> Self {
+    pub fn new(now: Instant, connection: &Connection, memory: Memory) -> Self {
         Self {
             programme: Programme::default(),
-            hub: Hub::default(),
-            status: Status::new(now),
+            hub: Hub::new(memory),
+            status: Status::new(connection.clone()),
             frames: Frames::default(),
             start: now,
             last_tag: now,
@@ -42,9 +42,9 @@ impl Screen {
         &self.hub
     }
 
-    /// What is true, for those who know of the server.
-    pub fn status(&self) -> &Status {
-        &self.status
+    /// What is true, and for how long it has been.
+    pub fn state(&self, now: Instant) -> (State, Duration) {
+        self.status.at(now)
     }
 
     /// Another broadcast begins.
@@ -90,17 +90,24 @@ impl Screen {
         self.hub.close();
     }
 
-    /// Something that tells elsewhere what is shown.
+    /// What is shown now.
+    pub fn shown(&self) -> Shown {
+        shown(&self.status, &self.hub, &self.frames)
+    }
+
+    /// Something that tells it elsewhere.
     pub fn reader(&self) -> impl Fn() -> Shown + Send + Sync + 'static {
         let (status, hub, frames) = (self.status.clone(), self.hub.clone(), self.frames.clone());
-        move || {
-            let (state, since) = status.at(Instant::now());
-            Shown {
-                state,
-                state_ms: since.as_millis() as u64,
-                stream: Stream::of(&hub.headers(), &frames, hub.bitrate()),
-                delay_ms: frames.delay_ms(),
-            }
-        }
+        move || shown(&status, &hub, &frames)
+    }
+}
+
+fn shown(status: &Status, hub: &Hub, frames: &Frames) -> Shown {
+    let (state, since) = status.at(Instant::now());
+    Shown {
+        state,
+        state_ms: since.as_millis() as u64,
+        stream: Stream::of(&hub.headers(), frames, hub.bitrate()),
+        delay_ms: frames.delay_ms(),
     }
 }

@@ -11,6 +11,7 @@ mod follow;
 pub mod hls;
 pub mod http;
 mod queue;
+mod recording;
 mod remote;
 mod rtmp;
 mod shown;
@@ -22,7 +23,8 @@ use thiserror::Error;
 
 use crate::flv::Tag;
 pub use cancel::Cancel;
-pub use feed::{Fed, Feed, Plan};
+pub use feed::{Fed, Feed, Plan, Wake};
+pub use recording::{From as ReplayFrom, Recording};
 pub use shown::{Shown, shown_name};
 pub use spec::{Quality, SourceSpec};
 

@@ -26,38 +26,53 @@ pub enum State {
     Ended,
 }
 
+/// Whether the server has us, and since when; shared by all channels of a process.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    state: Arc<Mutex<(bool, Instant)>>,
+}
+
+impl Connection {
+    /// It has not.
+    pub fn new(now: Instant) -> Self {
+        Self { state: Arc::new(Mutex::new((false, now))) }
+    }
+
+    /// The server accepted us, or is gone.
+    pub fn set(&self, now: Instant, is_up: bool) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.0 != is_up {
+            *state = (is_up, now);
+        }
+    }
+
+    /// The same, and since when.
+    pub fn at(&self) -> (bool, Instant) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Told by whoever hears of it, asked by whoever shows it.
 #[derive(Debug, Clone)]
 pub struct Status {
+    connection: Connection,
     facts: Arc<Mutex<Facts>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Facts {
-    is_connected: bool,
-    connection_changed: Instant,
     last_media: Option<Instant>,
     ended: Option<Instant>,
 }
 
 impl Status {
-    /// Not connected, nothing seen.
-    pub fn new(now: Instant) -> Self {
-        let facts =
-            Facts { is_connected: false, connection_changed: now, last_media: None, ended: None };
-        Self { facts: Arc::new(Mutex::new(facts)) }
+    /// Nothing was seen.
+    pub fn new(connection: Connection) -> Self {
+        Self { connection, facts: Arc::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Facts> {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The server accepted us, or is gone.
-    pub fn set_connected(&self, now: Instant, is_connected: bool) {
-        let mut facts = self.lock();
-        if facts.is_connected != is_connected {
-            (facts.is_connected, facts.connection_changed) = (is_connected, now);
-        }
     }
 
     /// Sound or picture came.
@@ -79,11 +94,12 @@ impl Status {
         if let Some(quiet) = quiet.filter(|quiet| *quiet < SILENT_AFTER && facts.ended.is_none()) {
             return (State::Live, quiet);
         }
-        match (facts.is_connected, facts.ended, quiet) {
-            (false, ..) => (State::ServerGone, since(facts.connection_changed)),
+        let (is_connected, changed) = self.connection.at();
+        match (is_connected, facts.ended, quiet) {
+            (false, ..) => (State::ServerGone, since(changed)),
             (true, Some(ended), _) => (State::Ended, since(ended)),
             (true, None, Some(quiet)) => (State::Silent, quiet),
-            (true, None, None) => (State::Waiting, since(facts.connection_changed)),
+            (true, None, None) => (State::Waiting, since(changed)),
         }
     }
 }
@@ -96,9 +112,10 @@ mod tests {
     fn says_what_is_true() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let status = Status::new(start);
+        let connection = Connection::new(start);
+        let status = Status::new(connection.clone());
         assert_eq!(status.at(at(3)), (State::ServerGone, Duration::from_secs(3)));
-        status.set_connected(at(5), true);
+        connection.set(at(5), true);
         assert_eq!(status.at(at(7)), (State::Waiting, Duration::from_secs(2)));
         status.media(at(10));
         assert_eq!(status.at(at(11)).0, State::Live);
@@ -106,7 +123,7 @@ mod tests {
         status.end(at(26));
         assert_eq!(status.at(at(27)), (State::Ended, Duration::from_secs(1)));
         status.media(at(30));
-        status.set_connected(at(31), false);
+        connection.set(at(31), false);
         assert_eq!(status.at(at(31)).0, State::Live, "neighbours go on without the server");
         assert_eq!(status.at(at(40)), (State::ServerGone, Duration::from_secs(9)));
     }

@@ -124,9 +124,11 @@ impl Timeline {
         self.is_broken = true;
     }
 
-    /// Nothing comes soon that would tell more: what is held is decided now.
-    pub fn flush(&mut self) {
+    /// Nothing comes soon that would tell more: what is held is decided now. Whether there is
+    /// something to pop.
+    pub fn flush(&mut self) -> bool {
         self.settle(true);
+        !self.ready.is_empty()
     }
 
     /// The next tag with its time.

@@ -4,19 +4,19 @@
 use std::{
     net::SocketAddr,
     path::PathBuf,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
+use rtmfp::ServerUrl;
+
 use crate::{
     Error,
-    link::{Link, LinkEvent},
+    journal::Journal,
     output::Output,
-    peer::{PeerConfig, PeerStats},
     say::{count, members, say, warn},
-    screen::Screen,
+    station::{Channel, ChannelConfig, Station},
     stop::Stop,
-    web::{self, Figures, Limits, ViewerFigures, Web},
+    web::{self, Web, WebConfig},
 };
 
 const TICK: Duration = Duration::from_millis(100);
@@ -27,166 +27,148 @@ const FIRST_PROGRESS: Duration = Duration::from_secs(4);
 /// What to watch, and where to show it.
 #[derive(Debug, Clone)]
 pub struct WatchConfig {
-    /// Where.
-    pub peer: PeerConfig,
-    /// For messages and the film's URL.
-    pub channel: String,
+    /// The rendezvous server.
+    pub server: ServerUrl,
+    /// What; the first is the one that is written.
+    pub channels: Vec<ChannelConfig>,
     /// A file, or `-`.
     pub out: Option<PathBuf>,
     /// Replace that file.
     pub overwrite: bool,
-    /// A page and the film, on the first of these that is free.
+    /// Pages and films, on the first of these that is free.
     pub http: Option<Vec<SocketAddr>>,
-    /// How many may watch there.
-    pub limits: Limits,
+    /// Who may watch there.
+    pub web: WebConfig,
     /// End with the first broadcast.
     pub once: bool,
     /// How long; also told to [`Stop`].
     pub limit: Option<Duration>,
 }
 
+impl WatchConfig {
+    fn names(&self) -> String {
+        let names = self.channels.iter().map(|channel| format!("'{}'", channel.name));
+        names.collect::<Vec<_>>().join(", ")
+    }
+
+    fn first(&self) -> &str {
+        self.channels.first().map_or("", |channel| &channel.name)
+    }
+}
+
 /// Watches until it is told to stop, or has seen what it was to see.
 pub fn watch(config: &WatchConfig, stop: &Stop) -> Result<(), Error> {
-    let screen = Screen::new(Instant::now());
-    let hub = screen.hub().clone();
     let listener = config.http.as_deref().map(web::bind).transpose()?;
-    let output = match &config.out {
-        Some(path) => Some(Output::start(path, config.overwrite, &hub)?),
-        None => None,
+    let journal = if config.channels.len() > 1 { Journal::of_many() } else { Journal::default() };
+    let mut station = Station::new(config.server.clone(), journal);
+    for channel in &config.channels {
+        station.add(channel.clone())?;
+    }
+    let hub = station.channel(config.first()).map(|channel| channel.screen().hub());
+    let output = match (&config.out, hub) {
+        (Some(path), Some(hub)) => Some(Output::start(path, config.overwrite, hub)?),
+        _ => None,
     };
-    let link = Link::new(config.peer.clone(), screen.status().clone());
-    let mut show = Show {
-        channel: config.channel.clone(),
-        screen,
-        output,
-        trouble: None,
-        web: None,
-        once: config.once,
-        has_found: false,
-        has_tags: false,
-        casters: 0,
-    };
+    let mut web = None;
     if let Some(listener) = listener {
-        let address = listener.local_addr()?;
-        let figures = show.figures(&link);
-        show.web = Some(web::serve(listener, &config.channel, hub, config.limits, figures)?);
-        let film = web::film_path(&config.channel);
-        let host = if address.ip().is_unspecified() {
-            format!("localhost:{}", address.port())
-        } else {
-            address.to_string()
-        };
-        say(format_args!("page: http://{host}/   film: http://{host}{film}.flv"));
+        let host = web::host_of(&listener)?;
+        web = Some(web::serve(listener, station.lineup().clone(), config.web.clone())?);
+        match &config.channels[..] {
+            [only] => {
+                let film = web::channel_path(&only.name);
+                say(format_args!("page: http://{host}/   film: http://{host}{film}.flv"));
+            }
+            _ => say(format_args!("pages: http://{host}/")),
+        }
     }
     let use_of_it = match (&config.out, &config.http) {
         (Some(path), _) => format!(", into {}", path.display()),
         (None, Some(_)) => String::new(),
         (None, None) => ", only to relay to others; see it with --http or --out".into(),
     };
-    say(format_args!("watching '{}' at {}{use_of_it}", config.channel, config.peer.server));
-    show.run(config, link, stop)
+    say(format_args!("watching {} at {}{use_of_it}", config.names(), config.server));
+    let reports = config.channels.iter().map(|_| Reported::default()).collect();
+    Show { config, station, output, trouble: None, web, reports }.run(stop)
 }
 
-struct Show {
-    channel: String,
-    screen: Screen,
+/// What was said of a channel.
+#[derive(Debug, Clone, Copy, Default)]
+struct Reported {
+    casters: usize,
+    endings: u64,
+}
+
+struct Show<'a> {
+    config: &'a WatchConfig,
+    station: Station,
     output: Option<Output>,
     /// What went wrong with the output, while serving went on.
     trouble: Option<Error>,
     web: Option<Web>,
-    once: bool,
-    has_found: bool,
-    has_tags: bool,
-    casters: usize,
+    reports: Vec<Reported>,
 }
 
-impl Show {
-    fn figures(&self, link: &Link) -> web::FigureSource {
-        let (reader, channel, screen) =
-            (link.stats_reader(), self.channel.clone(), self.screen.reader());
-        Arc::new(move || {
-            let (stats, shown) = (reader(), screen());
-            Figures {
-                channel: channel.clone(),
-                casters: stats.casters,
-                viewers: vec![figures_of("this viewer", stats, shown.delay_ms)],
-                shown,
-                is_one_clock: false,
-                bytes_cast: None,
-                bytes_published: None,
-                http_viewers: 0,
-            }
-        })
-    }
-
-    fn run(mut self, config: &WatchConfig, mut link: Link, stop: &Stop) -> Result<(), Error> {
-        let outcome = self.watch(&mut link, stop);
-        let was_connected = link.was_connected();
-        self.screen.close();
+impl Show<'_> {
+    fn run(mut self, stop: &Stop) -> Result<(), Error> {
+        let outcome = self.watch(stop);
+        let was_connected = self.station.link().was_connected();
+        let has_tags = self.station.channels().any(Channel::has_tags);
+        self.station.close();
         if let Some(web) = self.web.take() {
             web.finish();
         }
-        let left = link.stop();
+        let left = self.station.stop();
         let written = self.output.take().map(Output::finish).transpose();
         outcome.and(left)?;
         let written = written?;
-        if let (Some(path), Some(bytes @ 1..)) = (&config.out, written) {
+        if let (Some(path), Some(bytes @ 1..)) = (&self.config.out, written) {
             say(format_args!("wrote {:.1} MB into {}", bytes as f64 / 1e6, path.display()));
         }
         if let Some(trouble) = self.trouble {
             return Err(trouble);
         }
-        let limit = config.limit.filter(|_| stop.has_run_out());
-        if let Some(limit) = limit.filter(|_| !was_connected) {
-            let (server, limit) =
-                (config.peer.server.to_string(), humantime::format_duration(limit));
-            return Err(Error::Server(server, format!("nobody answered in {limit}")));
-        }
-        match limit {
-            Some(limit) if !self.has_tags => {
-                Err(Error::NobodyCasts(config.channel.clone(), humantime::format_duration(limit)))
+        let first = self.config.first().to_owned();
+        let limit = self.config.limit.filter(|_| stop.has_run_out());
+        match limit.map(humantime::format_duration) {
+            Some(limit) if !was_connected => {
+                let why = format!("nobody answered in {limit}");
+                Err(Error::Server(self.config.server.to_string(), why))
             }
-            _ if self.has_tags && written == Some(0) => {
-                Err(Error::NoPicture(config.channel.clone()))
-            }
+            Some(limit) if !has_tags => Err(Error::NobodyCasts(first, limit)),
+            _ if has_tags && written == Some(0) => Err(Error::NoPicture(first)),
             _ => Ok(()),
         }
     }
 
-    fn watch(&mut self, link: &mut Link, stop: &Stop) -> Result<(), Error> {
+    fn watch(&mut self, stop: &Stop) -> Result<(), Error> {
         let mut progress_at = Instant::now() + FIRST_PROGRESS;
         while !stop.is_set() {
-            match link.poll(TICK)? {
-                Some(LinkEvent::Tag(tag)) => {
-                    self.has_tags = true;
-                    self.screen.take(Instant::now(), tag);
-                }
-                Some(LinkEvent::Began { from_start }) => self.screen.begin(from_start),
-                Some(LinkEvent::Found) => self.has_found = true,
-                Some(LinkEvent::Ended) => {
-                    self.end();
-                    if self.once {
-                        return Ok(());
-                    }
-                }
-                Some(LinkEvent::Connected | LinkEvent::Contested) | None => {}
+            self.station.turn(TICK)?;
+            if self.note_endings() && self.config.once {
+                return Ok(());
             }
-            self.screen.tick(Instant::now());
             if self.output.as_ref().is_some_and(Output::has_ended) && self.end_output()? {
                 return Ok(());
             }
             if progress_at <= Instant::now() {
                 progress_at += PROGRESS;
-                self.report(link);
+                for index in 0..self.config.channels.len() {
+                    self.report(index);
+                }
             }
         }
         Ok(())
     }
 
-    fn end(&mut self) {
-        self.screen.end(Instant::now());
-        let next = if self.once { "" } else { "; waiting for the next" };
-        say(format_args!("the broadcast has ended{next}"));
+    /// Whether a broadcast has ended since.
+    fn note_endings(&mut self) -> bool {
+        let mut has_ended = false;
+        for (channel, reported) in self.config.channels.iter().zip(&mut self.reports) {
+            let endings = self.station.channel(&channel.name).map_or(0, Channel::endings);
+            has_ended |= endings > reported.endings;
+            reported.endings = endings;
+        }
+        has_ended
     }
 
     /// The output has ended: true if there is nothing else to do. Serving goes on without it.
@@ -203,23 +185,26 @@ impl Show {
         }
     }
 
-    fn report(&mut self, link: &Link) {
-        let stats = link.stats();
-        let casters = std::mem::replace(&mut self.casters, stats.casters);
+    fn report(&mut self, index: usize) {
+        let name = &self.config.channels[index].name;
+        let Some(channel) = self.station.channel(name) else { return };
+        let stats = channel.stats();
+        let casters = std::mem::replace(&mut self.reports[index].casters, stats.casters);
         if stats.casters > 1 && casters <= 1 {
             let hint = "this shows whoever was first; one of them should stop";
-            warn(format_args!("{} cast '{}' at once: {hint}", stats.casters, self.channel));
+            warn(format_args!("{} cast '{name}' at once: {hint}", stats.casters));
         }
-        if !link.was_connected() {
+        if !self.station.link().was_connected() {
             return;
         }
-        if !self.has_found {
+        if !channel.has_found() {
             let members = members(&stats.group);
-            say(format_args!("waiting: nobody casts '{}' yet ({members})", self.channel));
+            say(format_args!("waiting: nobody casts '{name}' yet ({members})"));
             return;
         }
+        let of = if self.config.channels.len() > 1 { format!("{name}: ") } else { String::new() };
         say(format_args!(
-            "{:.1} MB from the source, {:.1} MB from peers, {:.1} MB relayed; {}, {}, {} lost",
+            "{of}{:.1} MB from the source, {:.1} MB from peers, {:.1} MB relayed; {}, {}, {} lost",
             stats.stream.bytes_from_source as f64 / 1e6,
             stats.stream.bytes_from_peers as f64 / 1e6,
             stats.stream.bytes_sent as f64 / 1e6,
@@ -227,20 +212,5 @@ impl Show {
             count(stats.group.neighbours as u64, "neighbour"),
             stats.stream.fragments_lost,
         ));
-    }
-}
-
-/// A peer's counters as figures.
-pub(crate) fn figures_of(name: &str, stats: PeerStats, delay_ms: Option<u64>) -> ViewerFigures {
-    ViewerFigures {
-        name: name.to_owned(),
-        members: stats.group.members,
-        members_estimated: stats.group.is_estimate,
-        neighbours: stats.group.neighbours,
-        bytes_from_source: stats.stream.bytes_from_source,
-        bytes_from_peers: stats.stream.bytes_from_peers,
-        bytes_relayed: stats.stream.bytes_sent,
-        lost: stats.stream.fragments_lost,
-        delay_ms,
     }
 }

@@ -1,9 +1,13 @@
-//! The page, the film as HTTP-FLV, and the figures.
+//! What viewers see: a page for each channel, the film as HTTP-FLV, and the figures.
 
+mod assets;
 mod connections;
 mod figures;
-mod film;
+pub mod film;
+mod lineup;
 mod patient;
+mod saved;
+pub mod token;
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -13,31 +17,41 @@ use std::{
 
 use axum::{
     Extension, Json, Router,
-    extract::{Path, State},
-    http::{HeaderName, Method, StatusCode, header},
+    extract::{Path, Query, State},
+    http::{HeaderMap, HeaderName, Method, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Deserialize, Serialize};
 
-use crate::{Error, hub::Hub};
+use crate::Error;
+pub use assets::{console_assets, is_reserved};
 pub use connections::Limits;
 use connections::{Connection, Connections};
 pub use figures::{Figures, Frames, Shown, Stream, ViewerFigures};
+pub use lineup::{Exhibit, FigureSource, Lineup};
+pub use token::Token;
 
 /// RFC 3986 §2.3: all but these is written as %XX in a path.
 const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// At the end, viewers may take the rest for so long.
+const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Makes the figures when asked.
-pub type FigureSource = Arc<dyn Fn() -> Figures + Send + Sync>;
+/// How channels are shown.
+#[derive(Debug, Clone, Default)]
+pub struct WebConfig {
+    /// How many may watch.
+    pub limits: Limits,
+    /// Who watches must show this.
+    pub token: Option<Token>,
+}
 
 #[derive(Clone)]
 struct Shared {
-    hub: Hub,
-    figures: FigureSource,
-    film: Arc<str>,
+    lineup: Lineup,
     connections: Arc<Connections>,
-    ticks: Arc<film::Ticks>,
+    token: Option<Token>,
 }
 
 /// Takes the address, so that a taken one is known at once.
@@ -49,8 +63,14 @@ pub fn bind(addresses: &[SocketAddr]) -> Result<TcpListener, Error> {
     Ok(listener)
 }
 
-/// At the end, viewers may take the rest for so long.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// Where a browser on this machine finds what listens there.
+pub fn host_of(listener: &TcpListener) -> Result<String, Error> {
+    let address = listener.local_addr()?;
+    Ok(match address.ip().is_unspecified() {
+        true => format!("localhost:{}", address.port()),
+        false => address.to_string(),
+    })
+}
 
 /// A server that runs.
 #[derive(Debug)]
@@ -59,7 +79,7 @@ pub struct Web {
 }
 
 impl Web {
-    /// Waits until those who watch have got the end, once the hub is closed.
+    /// Waits until those who watch have got the end, once the hubs are closed.
     pub fn finish(self) {
         const LOOK: Duration = Duration::from_millis(20);
         let until = Instant::now() + FAREWELL;
@@ -71,22 +91,11 @@ impl Web {
     }
 }
 
-/// Serves the film as `/CHANNEL.flv` and the page as `/`, on a thread of its own.
-pub fn serve(
-    listener: TcpListener,
-    channel: &str,
-    hub: Hub,
-    limits: Limits,
-    figures: FigureSource,
-) -> Result<Web, Error> {
-    let shared = Shared {
-        hub: hub.clone(),
-        figures,
-        film: format!("{channel}.flv").into(),
-        connections: Arc::new(Connections::new(limits)),
-        ticks: Arc::default(),
-    };
-    let web = Web { connections: shared.connections.clone() };
+/// Serves the channels of a line-up, on a thread of its own.
+pub fn serve(listener: TcpListener, lineup: Lineup, config: WebConfig) -> Result<Web, Error> {
+    let connections = Arc::new(Connections::new(config.limits));
+    let shared = Shared { lineup, connections: connections.clone(), token: config.token };
+    let web = Web { connections: connections.clone() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("http".into()).spawn(move || {
         runtime.block_on(async {
@@ -94,8 +103,6 @@ pub fn serve(
                 Ok(listener) => listener,
                 Err(error) => return log::error!("HTTP ends: {error}"),
             };
-            let (connections, ticks) = (shared.connections.clone(), shared.ticks.clone());
-            tokio::spawn(async move { ticks.run(&hub).await });
             connections.accept(listener, router(shared)).await;
         });
     })?;
@@ -103,40 +110,15 @@ pub fn serve(
 }
 
 fn router(shared: Shared) -> Router {
-    const HTML: &str = "text/html; charset=utf-8";
-    const SCRIPT: &str = "text/javascript";
-    let assets: [(&str, &str, &[u8]); 8] = [
-        ("/", HTML, include_bytes!("../web/index.html")),
-        ("/app.js", SCRIPT, include_bytes!("../web/app.js")),
-        ("/player.js", SCRIPT, include_bytes!("../web/player.js")),
-        ("/charts.js", SCRIPT, include_bytes!("../web/charts.js")),
-        ("/style.css", "text/css", include_bytes!("../web/style.css")),
-        ("/mpegts.js", SCRIPT, include_bytes!("../web/mpegts.js")),
-        ("/uPlot.js", SCRIPT, include_bytes!("../web/uPlot.min.js")),
-        ("/uPlot.css", "text/css", include_bytes!("../web/uPlot.min.css")),
-    ];
-    let icon: (&str, &str, &[u8]) =
-        ("/icon.svg", "image/svg+xml", include_bytes!("../web/icon.svg"));
-    let mut router = Router::new();
-    for (path, kind, bytes) in assets.into_iter().chain([icon]) {
-        router = router.route(path, get(move || async move { asset(kind, bytes) }));
-    }
-    router
-        .route("/favicon.ico", get(move || async move { asset(icon.1, icon.2) }))
-        .route(
-            "/figures.json",
-            get(|State(shared): State<Shared>| async move {
-                let mut figures = (shared.figures)();
-                figures.http_viewers = shared.connections.viewers();
-                ([(header::CACHE_CONTROL, "no-store")], Json(figures))
-            }),
-        )
-        .route("/{*film}", get(film).options(preflight))
+    assets::viewer_assets(Router::new())
+        .route("/", get(front))
+        .route("/channels.json", get(channels))
+        .route("/figures.json", get(only_figures))
+        .route("/{name}", get(of_channel).options(preflight))
+        .route("/{name}/saved", get(saved_list))
+        .route("/{name}/saved/{film}", get(saved_film).options(preflight))
+        .fallback(|State(shared): State<Shared>| async move { not_found(&shared.lineup) })
         .with_state(shared)
-}
-
-fn asset(kind: &'static str, bytes: &'static [u8]) -> Response {
-    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-cache")], bytes).into_response()
 }
 
 /// Players on other pages may take the film, as they ask first.
@@ -144,42 +126,189 @@ async fn preflight() -> Response {
     const HEADERS: [(HeaderName, &str); 4] = [
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
         (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, OPTIONS"),
-        (header::ACCESS_CONTROL_ALLOW_HEADERS, "Range, Cache-Control"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "Range, Cache-Control, Authorization"),
         (header::ACCESS_CONTROL_MAX_AGE, "86400"),
     ];
     (StatusCode::NO_CONTENT, HEADERS).into_response()
 }
 
-/// Where on the page's host the film of this name is.
-pub fn film_path(name: &str) -> String {
+/// Where on the page's host a channel is.
+pub fn channel_path(name: &str) -> String {
     format!("/{}", utf8_percent_encode(name, NAME))
 }
 
-async fn film(
+/// What may follow a question mark.
+#[derive(Debug, Default, Deserialize)]
+struct Wishes {
+    token: Option<String>,
+    /// Seconds before the newest to begin.
+    back: Option<f64>,
+    /// Seconds after the beginning of what is saved.
+    from: Option<f64>,
+}
+
+/// Whoever asks.
+struct Request {
+    method: Method,
+    headers: HeaderMap,
+    wishes: Wishes,
+    connection: Arc<Connection>,
+}
+
+/// The page of the only channel, or an index of all.
+async fn front(State(shared): State<Shared>) -> Response {
+    match &shared.lineup.all()[..] {
+        [_] => assets::page(assets::CHANNEL),
+        _ => assets::page(assets::INDEX),
+    }
+}
+
+/// A line of the index.
+#[derive(Debug, Serialize)]
+struct Listed {
+    name: String,
+    title: Option<String>,
+    path: String,
+    #[serde(flatten)]
+    shown: Shown,
+    http_viewers: usize,
+}
+
+async fn channels(
+    State(shared): State<Shared>,
+    Query(wishes): Query<Wishes>,
+    headers: HeaderMap,
+) -> Response {
+    if !token::may(shared.token.as_ref(), wishes.token.as_deref(), &headers) {
+        return token::refusal();
+    }
+    let list = |exhibit: Arc<Exhibit>| {
+        let figures = exhibit.figures();
+        Listed {
+            path: channel_path(&exhibit.name)[1..].to_owned(),
+            name: exhibit.name.clone(),
+            title: exhibit.title.clone(),
+            shown: figures.shown,
+            http_viewers: figures.http_viewers,
+        }
+    };
+    fresh(Json(shared.lineup.all().into_iter().map(list).collect::<Vec<_>>()))
+}
+
+/// Of the only channel.
+async fn only_figures(
+    State(shared): State<Shared>,
+    Query(wishes): Query<Wishes>,
+    headers: HeaderMap,
+) -> Response {
+    if !token::may(shared.token.as_ref(), wishes.token.as_deref(), &headers) {
+        return token::refusal();
+    }
+    match &shared.lineup.all()[..] {
+        [exhibit] => fresh(Json(exhibit.figures())),
+        _ => (StatusCode::NOT_FOUND, "there are several channels; see channels.json\n")
+            .into_response(),
+    }
+}
+
+fn fresh(body: impl IntoResponse) -> Response {
+    ([(header::CACHE_CONTROL, "no-store")], body).into_response()
+}
+
+/// `NAME` is the page of a channel, `NAME.flv` its film, `NAME.json` its figures.
+async fn of_channel(
     method: Method,
     State(shared): State<Shared>,
     Extension(connection): Extension<Arc<Connection>>,
     Path(path): Path<String>,
+    Query(wishes): Query<Wishes>,
+    headers: HeaderMap,
 ) -> Response {
-    if path != *shared.film {
-        let hint = format!("not here; the film is at {}\n", film_path(&shared.film));
-        return (StatusCode::NOT_FOUND, hint).into_response();
+    let request = Request { method, headers, wishes, connection };
+    if shared.lineup.get(&path).is_some() {
+        return assets::page(assets::CHANNEL);
     }
+    let found = path.rsplit_once('.').and_then(|(name, kind)| {
+        let exhibit = shared.lineup.get(name)?;
+        ["flv", "json"].contains(&kind).then_some((exhibit, kind))
+    });
+    let Some((exhibit, kind)) = found else { return not_found(&shared.lineup) };
+    if !token::may(shared.token.as_ref(), request.wishes.token.as_deref(), &request.headers) {
+        return token::refusal();
+    }
+    match kind {
+        "json" => fresh(Json(exhibit.figures())),
+        _ => film(&shared, &exhibit, &request),
+    }
+}
+
+/// What is saved of a channel.
+async fn saved_list(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+    Query(wishes): Query<Wishes>,
+    headers: HeaderMap,
+) -> Response {
+    if !token::may(shared.token.as_ref(), wishes.token.as_deref(), &headers) {
+        return token::refusal();
+    }
+    match shared.lineup.get(&name).and_then(|exhibit| exhibit.shelf().cloned()) {
+        Some(shelf) => saved::list(shelf).await,
+        None => (StatusCode::NOT_FOUND, "nothing is saved of this\n").into_response(),
+    }
+}
+
+async fn saved_film(
+    State(shared): State<Shared>,
+    Extension(connection): Extension<Arc<Connection>>,
+    Path((name, film)): Path<(String, String)>,
+    Query(wishes): Query<Wishes>,
+    headers: HeaderMap,
+) -> Response {
+    if !token::may(shared.token.as_ref(), wishes.token.as_deref(), &headers) {
+        return token::refusal();
+    }
+    let exhibit = shared.lineup.get(&name);
+    let shelf = exhibit.as_ref().and_then(|exhibit| Some((exhibit.shelf()?.clone(), exhibit)));
+    let Some((shelf, exhibit)) = shelf else { return not_found(&shared.lineup) };
+    let Some(seat) = shared.connections.seat(&connection, exhibit.viewers()) else {
+        return too_many();
+    };
+    let from = wishes.from.and_then(|from| Duration::try_from_secs_f64(from).ok());
+    let film = film.strip_suffix(".flv").unwrap_or(&film).to_owned();
+    saved::film(shelf, film, from.unwrap_or_default(), &headers, seat).await
+}
+
+fn too_many() -> Response {
+    const HINT: &str = "too many viewers; try again later, or raise --max-viewers\n";
+    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "10")], HINT).into_response()
+}
+
+fn not_found(lineup: &Lineup) -> Response {
+    let hint = match &lineup.all()[..] {
+        [only] => format!("not here; the film is at {}.flv\n", channel_path(&only.name)),
+        _ => "not here; the channels are listed at /\n".to_owned(),
+    };
+    (StatusCode::NOT_FOUND, hint).into_response()
+}
+
+fn film(shared: &Shared, exhibit: &Exhibit, request: &Request) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "video/x-flv"),
         (header::CACHE_CONTROL, "no-store"),
         (header::ACCEPT_RANGES, "none"),
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
     ];
-    if method == Method::HEAD {
+    if request.method == Method::HEAD {
         return headers.into_response();
     }
-    let Some(seat) = shared.connections.seat(&connection) else {
-        const HINT: &str = "too many viewers; try again later, or raise --max-viewers\n";
-        return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "10")], HINT)
-            .into_response();
+    let Some(seat) = shared.connections.seat(&request.connection, exhibit.viewers()) else {
+        return too_many();
     };
-    let viewer = shared.hub.join();
-    connection.watches(&viewer);
-    (headers, film::body(viewer, seat, shared.ticks.clone())).into_response()
+    let viewer = match request.wishes.back.map(Duration::try_from_secs_f64) {
+        Some(Ok(back)) if !back.is_zero() => exhibit.hub.join_behind(back),
+        _ => exhibit.hub.join(),
+    };
+    request.connection.watches(&viewer);
+    (headers, film::body(viewer, seat, exhibit.ticks())).into_response()
 }

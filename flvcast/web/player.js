@@ -3,10 +3,15 @@
 // this browser cannot play.
 const Player = (() => {
   const RETRY_MS = 1500;
-  const OPTIONS = { liveSync: true, liveSyncMaxLatency: 6, liveSyncTargetLatency: 2, lazyLoad: false, autoCleanupSourceBuffer: true };
+  const OPTIONS = { lazyLoad: false, autoCleanupSourceBuffer: true };
   const film = document.getElementById("film");
   const unmute = document.getElementById("unmute");
   let player = null, retry = null, url = null, tracks = null;
+  // How far behind the newest it plays, in seconds, and how much of it it keeps in hand.
+  let back = 0, latency = 2;
+
+  const source = () => (back > 0 ? `${url}${url.includes("?") ? "&" : "?"}back=${back}` : url);
+  const pace = () => (back > 0 ? { liveSync: false } : { liveSync: true, liveSyncMaxLatency: latency * 3, liveSyncTargetLatency: latency });
 
   // Which of the stream's tracks the browser cannot play, by name.
   function unplayable(stream) {
@@ -35,7 +40,7 @@ const Player = (() => {
 
   function begin() {
     stop();
-    player = mpegts.createPlayer({ type: "flv", isLive: true, url, hasVideo: tracks.video, hasAudio: tracks.audio }, OPTIONS);
+    player = mpegts.createPlayer({ type: "flv", isLive: true, url: source(), hasVideo: tracks.video, hasAudio: tracks.audio }, { ...OPTIONS, ...pace() });
     player.attachMediaElement(film);
     player.on(mpegts.Events.ERROR, again);
     player.on(mpegts.Events.LOADING_COMPLETE, again);
@@ -59,6 +64,22 @@ const Player = (() => {
     hide() {
       [url, tracks] = [null, null];
       stop();
+    },
+    // Plays from so many seconds before the newest, or live.
+    goBack(seconds) {
+      back = seconds;
+      if (url !== null) begin();
+    },
+    keepInHand(seconds) {
+      latency = seconds;
+      if (url !== null) begin();
+    },
+    back: () => back,
+    // What the player knows of itself.
+    statistics() {
+      if (player === null) return null;
+      const quality = film.getVideoPlaybackQuality();
+      return { shown: quality.totalVideoFrames, dropped: quality.droppedVideoFrames, kilobytes: player.statisticsInfo?.speed ?? 0, rate: film.playbackRate };
     },
     // Seconds between what is shown and what has arrived.
     behind() {

@@ -7,6 +7,7 @@
 mod media;
 mod membership;
 mod neighbour;
+mod portrait;
 mod publications;
 mod reports;
 mod topology;
@@ -30,6 +31,7 @@ use crate::{
 };
 pub use membership::Parting;
 use neighbour::Neighbour;
+pub use portrait::{NeighbourPortrait, Portrait};
 use topology::Topology;
 
 /// A flow that we send to a neighbour.

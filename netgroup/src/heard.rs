@@ -121,6 +121,11 @@ impl HeardList {
     }
 
     /// How many are heard of.
+    /// All members.
+    pub fn peers(&self) -> impl Iterator<Item = PeerId> + '_ {
+        self.members.values().map(|heard| heard.peer)
+    }
+
     pub fn len(&self) -> usize {
         self.members.len()
     }

@@ -15,7 +15,8 @@ mod way;
 pub mod wire;
 
 pub use group::{
-    Action, Channel, Group, GroupEvent, GroupStats, Incoming, Outgoing, Parting, PeerSession,
+    Action, Channel, Group, GroupEvent, GroupStats, Incoming, NeighbourPortrait, Outgoing, Parting,
+    PeerSession, Portrait,
 };
 pub use groupspec::{Capabilities, GroupSpec, GroupSpecError, hex};
 pub use multicast::{Delivery, Misconduct, StreamEvent, StreamStats, publisher_of};

@@ -39,7 +39,7 @@ const MEASURE: Duration = Duration::from_secs(2);
 pub const MEMBER_LIVENESS: Liveness =
     Liveness { keepalive: Duration::from_secs(5), give_up: Duration::from_secs(8) };
 /// Groups that one node may be in.
-const MAX_GROUPS: usize = 64;
+const MAX_GROUPS: usize = 1024;
 
 /// One of a node's groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -127,6 +127,17 @@ pub fn with_clock(metadata: Option<&Tag>, now: SystemTime) -> Option<Bytes> {
     Some(encode(members))
 }
 
+/// Metadata that begins with a duration of zero, and where in it that number is: eight bytes,
+/// big-endian, to be overwritten once it is known.
+pub fn with_duration(metadata: Option<&Tag>) -> (Bytes, usize) {
+    const NAME: &str = "duration";
+    // Name of the script, kind of the array, count, length of the word, word, kind of the number.
+    const AT: usize = 3 + "onMetaData".len() + 1 + 4 + 2 + NAME.len() + 1;
+    let known = metadata.and_then(|tag| members(&tag.payload)).unwrap_or_default();
+    let duration = (NAME.to_owned(), Value::Number(0.0));
+    (encode([duration].into_iter().chain(known).collect()), AT)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,6 +169,16 @@ mod tests {
         let set = script(&[Value::string("@setDataFrame"), Value::string("onMetaData"), said]);
         assert_eq!(live(&set), Some(expected.clone()));
         assert_eq!(live(&expected), Some(expected.clone()), "byte for byte");
+    }
+
+    #[test]
+    fn a_duration_is_filled_in_later() {
+        let said = metadata(vec![("width", Value::Number(640.0))]);
+        let (payload, at) = with_duration(Some(&script(&[Value::string("onMetaData"), said])));
+        let mut payload = payload.to_vec();
+        payload[at..at + 8].copy_from_slice(&12.5f64.to_be_bytes());
+        assert_eq!(number(&payload, "duration"), Some(12.5));
+        assert_eq!(number(&payload, "width"), Some(640.0));
     }
 
     #[test]

@@ -12,7 +12,8 @@ struct Film {
 
 impl Film {
     fn new() -> Self {
-        let mut film = Self { programme: Programme::default(), hub: Hub::default(), time: 0 };
+        let mut film =
+            Self { programme: Programme::default(), hub: Hub::new(Memory::LIVE), time: 0 };
         film.programme.begin(true);
         film
     }

@@ -1,17 +1,34 @@
 //! One who watches: a place in the ring, and a time of its own that begins at zero.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Ring, Shared};
+use super::{MAX_LAG_MS, Opening, Ring, Shared};
 use crate::flv::{TAG_HEADER_LEN, Tracks, file_header, put_tag_at, tag_header, tag_trailer};
 
 /// Payloads from this size on are shared with the ring, smaller ones copied into one write.
 const SHARED_FROM: usize = 4096;
+
+/// Who watches from behind gets so much in advance.
+const LEAD: Duration = Duration::from_secs(10);
+
+/// How a viewer follows the programme.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// As it comes, or not at all.
+    Live,
+    /// So far behind, as fast as it plays.
+    Behind(Duration),
+    /// As far behind as what is kept goes.
+    Patient,
+}
 
 /// What a viewer got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +37,8 @@ pub enum Taken {
     UpToDate,
     /// As much as was asked for; there is more.
     More,
+    /// All for now: the rest is for later, who watches from behind.
+    Early,
     /// The programme is over, and all of it was taken.
     Over,
     /// It was too slow: what follows is lost to it.
@@ -30,9 +49,25 @@ pub enum Taken {
 #[derive(Debug)]
 pub struct Viewer {
     shared: Arc<Shared>,
+    pace: Pace,
     state: State,
-    /// The number of the next tag, for those who look after it.
-    next: Arc<AtomicU64>,
+    progress: Arc<Progress>,
+}
+
+/// How far a viewer is, for those who look after it.
+#[derive(Debug)]
+struct Progress {
+    /// The number of the next tag.
+    next: AtomicU64,
+    /// How far behind the newest it may be, in milliseconds.
+    longest_lag: AtomicU64,
+}
+
+impl Progress {
+    fn has_lagged(&self, ring: &Ring) -> bool {
+        let lag = ring.lag_of(self.next.load(Ordering::Relaxed));
+        lag.is_none_or(|lag| lag > self.longest_lag.load(Ordering::Relaxed))
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +80,7 @@ enum State {
         next: u64,
         zero: u64,
         promised: Tracks,
+        since: Instant,
     },
 }
 
@@ -52,29 +88,27 @@ enum State {
 #[derive(Debug)]
 pub struct Place {
     shared: Arc<Shared>,
-    next: Arc<AtomicU64>,
+    progress: Arc<Progress>,
 }
 
 impl Place {
-    /// Whether it fell out of the ring.
+    /// Whether it is too slow.
     pub fn is_lost(&self) -> bool {
-        self.next.load(Ordering::Relaxed) < self.shared.lock().first
+        self.progress.has_lagged(&self.shared.lock())
     }
 }
 
 impl Viewer {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, pace: Pace) -> Self {
         let was_first = shared.lock().openings.is_empty();
-        Self {
-            shared,
-            state: State::Waiting { was_first },
-            next: Arc::new(AtomicU64::new(u64::MAX)),
-        }
+        let [next, longest_lag] = [AtomicU64::new(u64::MAX), AtomicU64::new(u64::MAX)];
+        let progress = Arc::new(Progress { next, longest_lag });
+        Self { shared, pace, state: State::Waiting { was_first }, progress }
     }
 
     /// For whoever looks after it.
     pub fn place(&self) -> Place {
-        Place { shared: self.shared.clone(), next: self.next.clone() }
+        Place { shared: self.shared.clone(), progress: self.progress.clone() }
     }
 
     /// Appends FLV to `out`, about `size` bytes at most; a tag is never cut.
@@ -82,26 +116,46 @@ impl Viewer {
         let ring = self.shared.lock();
         let mut writer = Writer::default();
         if let State::Waiting { was_first } = self.state {
-            match begin(&ring, was_first, &mut writer) {
-                Some(watching) => self.state = watching,
-                None if ring.is_over => return Taken::Over,
-                None => return Taken::UpToDate,
+            let back = match self.pace {
+                Pace::Behind(back) => back.as_millis() as u64,
+                Pace::Live | Pace::Patient if was_first => u64::MAX,
+                Pace::Live | Pace::Patient => 0,
+            };
+            let Some(opening) = ring.opening_before(back) else {
+                return if ring.is_over { Taken::Over } else { Taken::UpToDate };
+            };
+            self.state = begin(&ring, opening, &mut writer);
+            if self.pace == Pace::Live {
+                // The group of pictures that it begins with may be longer.
+                let longest = ring.lag_of(opening.number).unwrap_or(0) + MAX_LAG_MS;
+                self.progress.longest_lag.store(longest, Ordering::Relaxed);
             }
         }
-        let State::Watching { next, zero, .. } = &mut self.state else { return Taken::UpToDate };
-        if *next < ring.first {
+        let State::Watching { next, zero, since, .. } = &mut self.state else {
+            return Taken::UpToDate;
+        };
+        self.progress.next.store(*next, Ordering::Relaxed);
+        if self.progress.has_lagged(&ring) {
             return Taken::Lagged;
         }
+        let until = match self.pace {
+            Pace::Behind(_) => (since.elapsed() + LEAD).as_millis() as u64,
+            Pace::Live | Pace::Patient => u64::MAX,
+        };
         let mut taken = Taken::UpToDate;
         while let Some(shown) = ring.get(*next) {
             if writer.size >= size {
                 taken = Taken::More;
                 break;
             }
+            if shown.time.saturating_sub(*zero) > until {
+                taken = Taken::Early;
+                break;
+            }
             *next += 1;
             writer.put(shown, *zero);
         }
-        self.next.store(*next, Ordering::Relaxed);
+        self.progress.next.store(*next, Ordering::Relaxed);
         let is_over = ring.is_over && taken == Taken::UpToDate;
         drop(ring);
         writer.finish(out);
@@ -118,15 +172,15 @@ impl Viewer {
     }
 }
 
-fn begin(ring: &Ring, was_first: bool, writer: &mut Writer) -> Option<State> {
-    let opening = if was_first { ring.openings.front() } else { ring.openings.back() }?;
+fn begin(ring: &Ring, opening: &Opening, writer: &mut Writer) -> State {
     writer.small.extend_from_slice(&file_header(ring.tracks));
     for header in opening.headers.tags() {
         let mut bytes = Vec::new();
         put_tag_at(&mut bytes, header, 0);
         writer.small.extend_from_slice(&bytes);
     }
-    Some(State::Watching { next: opening.number, zero: opening.zero, promised: ring.tracks })
+    let (next, zero) = (opening.number, opening.zero);
+    State::Watching { next, zero, promised: ring.tracks, since: Instant::now() }
 }
 
 /// Small things in one piece, large ones shared.

@@ -1,6 +1,7 @@
 //! Runs sources on a thread: one after the other, again from the start, and again when they die.
 
 use std::{
+    fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,12 +20,34 @@ const MAX_NOTICES: u32 = 5;
 const NOTICES: Duration = Duration::from_secs(10);
 
 /// Which sources, and how often.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// One after the other.
     pub sources: Vec<SourceSpec>,
     /// From the first again after the last.
     pub repeats: bool,
+}
+
+/// Called, on the source's thread, when there is something to take where nothing was.
+#[derive(Clone)]
+pub struct Wake(Arc<dyn Fn() + Send + Sync>);
+
+impl Wake {
+    /// Calls this.
+    pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Arc::new(wake))
+    }
+
+    /// For those who look by themselves.
+    pub fn nobody() -> Self {
+        Self::new(|| {})
+    }
+}
+
+impl fmt::Debug for Wake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wake")
+    }
 }
 
 /// What a feed gives.
@@ -69,8 +92,9 @@ impl Drop for Feed {
 
 impl Feed {
     /// Begins.
-    pub fn start(plan: Plan) -> Self {
-        let feed = Self { queue: Arc::default(), cancel: Cancel::default() };
+    pub fn start(plan: Plan, wake: Wake) -> Self {
+        let feed =
+            Self { queue: Arc::new(Queue::new(move || (wake.0)())), cancel: Cancel::default() };
         let runner = Runner {
             queue: feed.queue.clone(),
             cancel: feed.cancel.clone(),
@@ -79,7 +103,13 @@ impl Feed {
             is_live: false,
             notices: Notices { since: Instant::now(), said: 0, unsaid: 0 },
         };
-        std::thread::spawn(move || runner.run(&plan));
+        // Without a thread nothing comes, which is what its owner sees.
+        let thread = std::thread::Builder::new().name("source".into());
+        let started = thread.spawn(move || runner.run(&plan));
+        if let Err(error) = started {
+            let why = format!("no thread for the source: {error}");
+            feed.queue.push(Fed::Failed(why));
+        }
         feed
     }
 

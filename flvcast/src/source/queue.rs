@@ -3,6 +3,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -25,20 +26,26 @@ struct State<T> {
 }
 
 /// First in, first out.
-#[derive(Debug)]
 pub struct Queue<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
+    on_news: Box<dyn Fn() + Send + Sync>,
 }
 
-impl<T> Default for Queue<T> {
-    fn default() -> Self {
-        let state = State { items: VecDeque::new(), bytes: 0, is_closed: false };
-        Self { state: Mutex::new(state), changed: Condvar::new() }
+impl<T> fmt::Debug for Queue<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Queue")
     }
 }
 
 impl<T: Sized> Queue<T> {
+    /// An empty one; `on_news` is called when it ceases to be empty.
+    pub fn new(on_news: impl Fn() + Send + Sync + 'static) -> Self {
+        let state = State { items: VecDeque::new(), bytes: 0, is_closed: false };
+        let on_news = Box::new(on_news);
+        Self { state: Mutex::new(state), changed: Condvar::new(), on_news }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -56,7 +63,12 @@ impl<T: Sized> Queue<T> {
         }
         state.bytes += item.size();
         state.items.push_back(item);
+        let is_news = state.items.len() == 1;
+        drop(state);
         self.changed.notify_all();
+        if is_news {
+            (self.on_news)();
+        }
         true
     }
 
@@ -100,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_fast_source_waits_and_a_closed_queue_takes_nothing() {
-        let queue = Arc::new(Queue::default());
+        let queue = Arc::new(Queue::new(|| {}));
         let filling = queue.clone();
         let source = std::thread::spawn(move || {
             (0..100).take_while(|_| filling.push(MAX_BYTES / 4)).count()

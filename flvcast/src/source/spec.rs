@@ -5,9 +5,10 @@ use std::{fmt, path::PathBuf, str::FromStr};
 use url::Url;
 
 use super::{
-    Cancel, Opened, Shown, SourceError, ffmpeg,
+    Cancel, Opened, ReplayFrom, Shown, SourceError, ffmpeg,
     film::Film,
     follow::Follow,
+    recording::{self, Recording},
     remote,
     rtmp::{
         self,
@@ -72,6 +73,8 @@ pub enum SourceSpec {
     RtmpListen(Listen),
     /// Anything that ffmpeg opens.
     Ffmpeg(String),
+    /// What was kept of a channel.
+    Recording(Recording),
     /// What is in memory, and its name.
     Memory(&'static str, &'static [u8]),
 }
@@ -99,6 +102,7 @@ impl SourceSpec {
                 .to_file_path()
                 .map(Self::File)
                 .map_err(|()| format!("'{text}' names no file of this machine")),
+            "recording" => Ok(Self::Recording(parse_recording(rest)?)),
             "rtmfp" => Err("RTMFP goes to --server; cast what you want others to see".into()),
             _ => Ok(Self::Ffmpeg(text.to_owned())),
         }
@@ -114,6 +118,7 @@ impl SourceSpec {
             Self::RtmpPull(url) => pull::open(url, cancel),
             Self::RtmpListen(listen) => listen::open(listen, cancel),
             Self::Ffmpeg(name) => ffmpeg::open(name, cancel),
+            Self::Recording(recording) => recording::open(recording),
             Self::Memory(name, bytes) => Ok(Film::memory(name, bytes)),
         }
     }
@@ -138,7 +143,7 @@ impl SourceSpec {
         match self {
             Self::Http(..) | Self::RtmpPull(_) | Self::RtmpListen(_) | Self::Follow(_) => true,
             Self::Ffmpeg(_) => true,
-            Self::File(_) | Self::StandardInput | Self::Memory(..) => false,
+            Self::File(_) | Self::StandardInput | Self::Recording(_) | Self::Memory(..) => false,
         }
     }
 }
@@ -150,6 +155,20 @@ fn parse_url(text: &str) -> Result<Url, String> {
         _ if url.scheme() == "file" => Ok(url),
         _ => Err(format!("'{text}' names no host")),
     }
+}
+
+/// `FOLDER[?from=TIME]`.
+fn parse_recording(rest: &str) -> Result<Recording, String> {
+    let (folder, from) = match rest.split_once("?from=") {
+        Some((folder, from)) => (folder, from.parse()?),
+        None => (rest, ReplayFrom::Start),
+    };
+    if folder.is_empty() {
+        return Err(
+            "write recording://FOLDER, for example recording:///var/lib/flvcast/news".into()
+        );
+    }
+    Ok(Recording { folder: folder.into(), from })
 }
 
 /// `ADDR[:PORT]/APP/KEY`; an empty address is all of this machine's.
@@ -176,6 +195,7 @@ impl fmt::Display for SourceSpec {
                 write!(f, "rtmp-listen://{}/{}", listen.authority, listen.app)
             }
             Self::Ffmpeg(name) => f.write_str(&shown_name(name)),
+            Self::Recording(recording) => recording.fmt(f),
             Self::Memory(name, _) => f.write_str(name),
         }
     }

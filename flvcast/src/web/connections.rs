@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -102,10 +105,13 @@ pub struct Connections {
 pub struct Seat {
     connections: Arc<Connections>,
     address: IpAddr,
+    /// Who watches the same channel.
+    audience: Arc<AtomicUsize>,
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        self.audience.fetch_sub(1, Ordering::Relaxed);
         self.connections.change(self.address, |count| count.viewers -= 1);
     }
 }
@@ -124,8 +130,12 @@ impl Connections {
         self.counts().all.viewers
     }
 
-    /// A seat for a viewer; nothing if there is none left.
-    pub fn seat(self: &Arc<Self>, connection: &Connection) -> Option<Seat> {
+    /// A seat for a viewer in an audience; nothing if there is none left.
+    pub fn seat(
+        self: &Arc<Self>,
+        connection: &Connection,
+        audience: &Arc<AtomicUsize>,
+    ) -> Option<Seat> {
         let address = connection.address;
         let mut counts = self.counts();
         let of_address = counts.by_address.get(&address).map_or(0, |count| count.viewers);
@@ -135,7 +145,8 @@ impl Connections {
             return None;
         }
         counts.change(address, |count| count.viewers += 1);
-        Some(Seat { connections: self.clone(), address })
+        audience.fetch_add(1, Ordering::Relaxed);
+        Some(Seat { connections: self.clone(), address, audience: audience.clone() })
     }
 
     fn change(&self, address: IpAddr, change: impl Fn(&mut Count)) {
@@ -232,13 +243,14 @@ mod tests {
         let limits = Limits { viewers: 3, viewers_of_address: Some(2) };
         let connections = Arc::new(Connections::new(limits));
         let (near, far) = (connection("192.0.2.1"), connection("192.0.2.2"));
-        let first = connections.seat(&near);
-        let _second = connections.seat(&near);
-        assert!(first.is_some() && connections.seat(&near).is_none());
-        let _third = connections.seat(&far);
-        assert!(connections.seat(&far).is_none(), "the house is full");
+        let audience = Arc::default();
+        let first = connections.seat(&near, &audience);
+        let _second = connections.seat(&near, &audience);
+        assert!(first.is_some() && connections.seat(&near, &audience).is_none());
+        let _third = connections.seat(&far, &audience);
+        assert!(connections.seat(&far, &audience).is_none(), "the house is full");
         drop(first);
-        assert!(connections.seat(&far).is_some());
+        assert!(connections.seat(&far, &audience).is_some());
     }
 
     #[test]

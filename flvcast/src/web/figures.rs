@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::{
     flv::{Tag, TagKind, metadata, mime},
     headers::StreamHeaders,
+    peer::MemberStats,
     status::State,
 };
 
@@ -37,11 +38,34 @@ pub struct ViewerFigures {
     pub delay_ms: Option<u64>,
 }
 
+impl ViewerFigures {
+    /// A member's counters as figures.
+    pub fn of(name: &str, stats: MemberStats, delay_ms: Option<u64>) -> Self {
+        Self {
+            name: name.to_owned(),
+            members: stats.group.members,
+            members_estimated: stats.group.is_estimate,
+            neighbours: stats.group.neighbours,
+            bytes_from_source: stats.stream.bytes_from_source,
+            bytes_from_peers: stats.stream.bytes_from_peers,
+            bytes_relayed: stats.stream.bytes_sent,
+            lost: stats.stream.fragments_lost,
+            delay_ms,
+        }
+    }
+}
+
 /// All figures.
 #[derive(Debug, Clone, Serialize)]
 pub struct Figures {
     /// The channel's name.
     pub channel: String,
+    /// For people, if it is not the name.
+    pub title: Option<String>,
+    /// Whether it is cast from here.
+    pub is_caster: bool,
+    /// How far one can go back.
+    pub kept_ms: u64,
     /// What is true of it now.
     #[serde(flatten)]
     pub shown: Shown,

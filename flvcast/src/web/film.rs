@@ -6,13 +6,15 @@ use axum::body::Body;
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::connections::Seat;
+use super::{connections::Seat, lineup::Exhibit};
 use crate::hub::{Hub, Taken, Viewer};
 
 /// Tags of so long go to a viewer in one write: a syscall for each tag of each viewer is what
 /// costs most.
 const COALESCE: Duration = Duration::from_millis(40);
 const CHUNK: usize = 64 << 10;
+/// How often who watches from behind gets more.
+const EARLY: Duration = Duration::from_millis(500);
 
 /// Wakes all viewers together, at most once a period, and never while nothing comes.
 #[derive(Debug, Default)]
@@ -21,10 +23,14 @@ pub struct Ticks {
 }
 
 impl Ticks {
-    /// Runs for ever.
+    /// Runs until the programme is over.
     pub async fn run(&self, hub: &Hub) {
         loop {
-            hub.news().await;
+            let news = hub.news();
+            if hub.is_over() {
+                return self.tick.notify_waiters();
+            }
+            news.await;
             tokio::time::sleep(COALESCE).await;
             self.tick.notify_waiters();
         }
@@ -37,11 +43,20 @@ struct Film {
     is_over: bool,
     ticks: Arc<Ticks>,
     /// Held as long as the film is watched.
-    _seat: Seat,
+    _seat: Option<Seat>,
 }
 
 /// FLV from the latest opening on, until the programme is over or the viewer is too slow.
 pub fn body(viewer: Viewer, seat: Seat, ticks: Arc<Ticks>) -> Body {
+    film(viewer, Some(seat), ticks)
+}
+
+/// For the operator, who needs no seat.
+pub fn preview(exhibit: &Exhibit) -> Body {
+    film(exhibit.hub.join(), None, exhibit.ticks())
+}
+
+fn film(viewer: Viewer, seat: Option<Seat>, ticks: Arc<Ticks>) -> Body {
     let film = Film { viewer, chunks: VecDeque::new(), is_over: false, ticks, _seat: seat };
     Body::from_stream(futures_util::stream::unfold(film, |mut film| async move {
         let next = film.next().await?;
@@ -68,7 +83,8 @@ impl Film {
                 Taken::Over => self.is_over = true,
                 Taken::Lagged => return Some(Err(io::Error::other("the viewer is too slow"))),
                 Taken::UpToDate if self.chunks.is_empty() => tick.await,
-                Taken::UpToDate => {}
+                Taken::Early if self.chunks.is_empty() => tokio::time::sleep(EARLY).await,
+                Taken::UpToDate | Taken::Early => {}
             }
         }
     }

@@ -174,6 +174,13 @@ impl Stream {
         })
     }
 
+    /// How many residues a neighbour is asked to push to us, and how many we push to it.
+    pub fn parts_with(&self, peer: &PeerId) -> (u32, u32) {
+        self.neighbours.get(peer).map_or((0, 0), |neighbour| {
+            (neighbour.asked.count_ones(), neighbour.taker.gets.count_ones())
+        })
+    }
+
     pub fn is_publisher(&self) -> bool {
         matches!(self.role, Role::Publisher { .. })
     }

@@ -5,10 +5,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::mixer::{Mixed, Mixer};
 use crate::{
     Error,
     flv::Tag,
+    mixer::{Mixed, Mixer},
     pacer::Pacer,
     repeater::Repeater,
     timeline::{Placed, Timeline},
@@ -68,6 +68,13 @@ impl Desk {
         }
     }
 
+    /// Other sources follow.
+    pub fn begin_again(&mut self) {
+        self.timeline.flush();
+        self.timeline.break_off();
+        (self.is_at_end, self.failure, self.has_tag) = (false, None, false);
+    }
+
     /// What to do at this time. `backlog` says of a stamp how far behind the source it is, and how
     /// far it may be; nothing of recordings.
     pub fn next(&mut self, now: Instant, backlog: impl Fn(u32) -> Backlog) -> Result<Next, Error> {
@@ -109,18 +116,23 @@ impl Desk {
         (due, placed)
     }
 
-    /// Takes the next that the sources have, waiting `patience` at most.
-    pub fn read(&mut self, mixer: &mut Mixer, patience: Duration) {
+    /// Takes the next that the sources have, waiting `patience` at most. False if there is nothing
+    /// new.
+    pub fn read(&mut self, mixer: &mut Mixer, patience: Duration) -> bool {
         match mixer.pop(patience) {
             Ok(Some(mixed)) => {
                 self.last_read = Instant::now();
                 self.take(mixed);
+                true
             }
-            Ok(None) if self.last_read.elapsed() >= REST => self.timeline.flush(),
-            Ok(None) => {}
+            Ok(None) => {
+                let rests = self.last_read.elapsed() >= REST;
+                rests && self.timeline.flush()
+            }
             Err(error) => {
                 self.timeline.flush();
                 self.failure = Some(error);
+                true
             }
         }
     }

@@ -6,7 +6,7 @@ use crate::{
     Error,
     flv::{Tag, TagKind},
     headers::{Noted, StreamHeaders},
-    source::{Fed, Feed, Nature, Plan},
+    source::{Fed, Feed, Nature, Plan, Wake},
     stop::Stop,
 };
 
@@ -42,6 +42,7 @@ pub struct Mixer {
     last_heard: Instant,
     /// Taken from the main source, not given yet.
     waiting: std::collections::VecDeque<Mixed>,
+    wake: Wake,
 }
 
 /// A feed, and what was seen of it.
@@ -82,10 +83,10 @@ impl Input {
 }
 
 impl Mixer {
-    /// Begins with what is wanted.
-    pub fn new(plan: Plan, fallback: Option<Plan>) -> Self {
+    /// Begins with what is wanted; `wake` is told of news.
+    pub fn new(plan: Plan, fallback: Option<Plan>, wake: Wake) -> Self {
         Self {
-            main: Input::new(Feed::start(plan.clone())),
+            main: Input::new(Feed::start(plan.clone(), wake.clone())),
             plan,
             failure: None,
             retry_at: None,
@@ -93,6 +94,7 @@ impl Mixer {
             stand_in: None,
             last_heard: Instant::now(),
             waiting: std::collections::VecDeque::new(),
+            wake,
         }
     }
 
@@ -137,7 +139,7 @@ impl Mixer {
         } else if self.last_heard.elapsed() >= SILENCE
             && let Some(plan) = &self.fallback
         {
-            self.stand_in = Some(Input::new(Feed::start(plan.clone())));
+            self.stand_in = Some(Input::new(Feed::start(plan.clone(), self.wake.clone())));
             self.waiting
                 .push_back(Mixed::Say("nothing comes; the fallback plays meanwhile".into()));
             self.waiting.push_back(Mixed::Break);
@@ -178,7 +180,7 @@ impl Mixer {
 
     fn retry_if_due(&mut self) {
         if self.retry_at.take_if(|at| *at <= Instant::now()).is_some() {
-            self.main = Input::new(Feed::start(self.plan.clone()));
+            self.main = Input::new(Feed::start(self.plan.clone(), self.wake.clone()));
         }
     }
 

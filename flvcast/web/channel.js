@@ -3,6 +3,14 @@
 const PERIOD_MS = 1000;
 const PATIENCE_MS = 1500;
 const byId = (id) => document.getElementById(id);
+// The page of a channel has its name; the page of the only one is the front page.
+const NAME = decodeURIComponent(location.pathname.split("/").pop());
+const PARAMETERS = new URLSearchParams(location.search);
+const token = PARAMETERS.has("token") ? `?token=${encodeURIComponent(PARAMETERS.get("token"))}` : "";
+const figuresUrl = `${NAME ? `${encodeURIComponent(NAME)}.json` : "figures.json"}${token}`;
+document.body.classList.toggle("embedded", PARAMETERS.has("embed"));
+byId("all").hidden = NAME === "";
+byId("all").href = `./${token}`;
 const show = (id, text) => { byId(id).textContent = text; };
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
 const sum = (viewers, field) => viewers.reduce((total, viewer) => total + viewer[field], 0);
@@ -77,15 +85,23 @@ function worstDelay(viewers) {
   return known.length ? Math.max(...known) : null;
 }
 
+// What viewers have from each other; a caster knows what it sent and how many there are.
+function share(figures, peers, source) {
+  if (peers + source) return `${Math.round(100 * peers / (peers + source))} %`;
+  const needed = (figures.bytes_published ?? 0) * Math.max(0, most(figures.viewers, "members") - 1);
+  return needed ? `${Math.round(100 * Math.max(0, 1 - figures.bytes_cast / needed))} %` : "–";
+}
+
 function figuresOf(figures) {
   const viewers = figures.viewers;
   const [peers, source] = [sum(viewers, "bytes_from_peers"), sum(viewers, "bytes_from_source")];
   const delay = worstDelay(viewers);
   const behind = Player.behind();
   const about = viewers.some((viewer) => viewer.members_estimated) ? "≈ " : "";
+  byId("table").hidden = figures.is_caster && viewers.length === 1;
   show("members", about + Math.max(most(viewers, "members"), most(viewers, "neighbours") + 1));
   show("neighbours", most(viewers, "neighbours"));
-  show("share", peers + source ? `${Math.round(100 * peers / (peers + source))} %` : "–");
+  show("share", share(figures, peers, source));
   show("delay-name", figures.is_one_clock ? "delay" : "delay, by clocks");
   byId("delay-name").title = figures.is_one_clock ? "" : "From the caster to this viewer, as right as the clocks of both machines.";
   show("delay", delay === null ? "–" : `${delay} ms`);
@@ -94,14 +110,15 @@ function figuresOf(figures) {
   show("players", figures.http_viewers);
   byId("viewers").replaceChildren(...viewers.map(row));
   if (figures.bytes_published) {
-    show("caster", `The caster published ${megabytes(figures.bytes_published)} and sent ${megabytes(figures.bytes_cast)}: ${(figures.bytes_cast / figures.bytes_published).toFixed(2)} times the stream for ${viewers.length} viewers.`);
+    show("caster", `The caster published ${megabytes(figures.bytes_published)} and sent ${megabytes(figures.bytes_cast)}: ${(figures.bytes_cast / figures.bytes_published).toFixed(2)} times the stream for ${Math.max(...viewers.map((viewer) => viewer.members)) - 1} viewers.`);
   }
   Charts.record(viewers, delay);
+  Controls.update(figures, behind);
 }
 
 function film(figures) {
   const stream = figures.stream;
-  const url = new URL(`${encodeURIComponent(figures.channel)}.flv`, location.href).href;
+  const url = new URL(`${encodeURIComponent(figures.channel)}.flv${token}`, location.href).href;
   byId("hint").replaceChildren("Also in ", Object.assign(document.createElement("code"), { textContent: `ffplay ${url}` }), ", VLC or mpv.");
   const has = stream.video !== null || stream.audio !== null;
   const unplayable = has ? Player.unplayable(stream) : [];
@@ -113,7 +130,7 @@ function film(figures) {
 function update(figures) {
   if (document.title !== `${figures.channel} – flvcast`) {
     document.title = `${figures.channel} – flvcast`;
-    show("channel", figures.channel);
+    show("channel", figures.title ?? figures.channel);
   }
   const unplayable = film(figures);
   const [kind, label, words] = STATES[figures.state](figures.state_ms);
@@ -127,18 +144,26 @@ function update(figures) {
   figuresOf(figures);
 }
 
-function gone() {
-  status("bad", "flvcast does not answer");
-  curtain(["flvcast does not answer", "Is it still running? This page goes on by itself once it is back."]);
+function gone(words) {
+  status("bad", words[0]);
+  curtain(words);
   Player.hide();
 }
+
+const SILENT = ["flvcast does not answer", "Is it still running? This page goes on by itself once it is back."];
+const REFUSALS = {
+  401: ["a token is wanted", "Ask whoever runs this for the address with its token."],
+  404: ["no such channel", "It is not, or no longer, shown here."],
+};
 
 async function poll() {
   let figures = null;
   try {
-    figures = await (await fetch("figures.json", { signal: AbortSignal.timeout(PATIENCE_MS) })).json();
+    const answer = await fetch(figuresUrl, { signal: AbortSignal.timeout(PATIENCE_MS) });
+    if (answer.ok) figures = await answer.json();
+    else gone(REFUSALS[answer.status] ?? SILENT);
   } catch {
-    gone();
+    gone(SILENT);
   }
   if (figures !== null) update(figures);
   setTimeout(poll, PERIOD_MS);

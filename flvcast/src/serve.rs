@@ -1,0 +1,247 @@
+//! `flvcast serve`: many channels in one process, as a file says, changed while they run.
+
+mod config;
+mod control;
+mod watching;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::mpsc::Receiver,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    Error,
+    console::{self, Board, ConsoleConfig, History, Places},
+    journal::{Journal, Line},
+    say::{count, members, say},
+    station::{Channel, Station},
+    stop::Stop,
+    web,
+};
+pub use config::{ChannelTable, FileConfig};
+pub use control::{Control, Order, Request};
+
+const TICK: Duration = Duration::from_millis(100);
+/// How often the console is told what is true.
+const SHOW: Duration = Duration::from_secs(1);
+const PROGRESS: Duration = Duration::from_secs(30);
+
+/// A channel that there is, whether it runs or not.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// As written.
+    pub table: ChannelTable,
+    /// Whether it is to run.
+    pub runs: bool,
+}
+
+/// Serves until told to stop.
+pub fn serve(path: &Path, stop: &Stop) -> Result<(), Error> {
+    let config = FileConfig::read(path)?;
+    let (http, console) = (bind(&config.http)?, bind(&config.console)?);
+    let places = config.places.as_deref().map(Places::open).transpose()?;
+    let history = match &config.state {
+        Some(folder) => History::kept_in(folder, unix_time()).map_err(|error| {
+            Error::Usage(format!("cannot keep charts in {}: {error}", folder.display()))
+        })?,
+        None => History::default(),
+    };
+    let board = Board::new(history, places);
+    let journal = Journal::of_many();
+    let station = Station::new(config.server.clone(), journal.clone());
+    let (control, requests) = Control::new(station.link().waker());
+    let mut web = None;
+    if let Some(listener) = http {
+        say(format_args!("channels: http://{}/", web::host_of(&listener)?));
+        web = Some(web::serve(listener, station.lineup().clone(), config.web())?);
+    }
+    if let Some(listener) = console {
+        say(format_args!("console: http://{}/", web::host_of(&listener)?));
+        let (token, lineup) = (config.operator_token.clone(), station.lineup().clone());
+        let (board, journal) = (board.clone(), journal.clone());
+        console::serve(listener, ConsoleConfig { token, lineup, board, journal, control })?;
+    }
+    let mut serving = Serving {
+        path: path.to_owned(),
+        config,
+        entries: BTreeMap::new(),
+        station,
+        journal,
+        requests,
+        board,
+        past: BTreeMap::new(),
+        charted_at: None,
+        charts_failed: false,
+    };
+    serving.begin()?;
+    let outcome = serving.run(stop);
+    serving.station.finish(stop);
+    if let Some(web) = web {
+        web.finish();
+    }
+    outcome.and(serving.station.stop())
+}
+
+fn bind(addresses: &[std::net::SocketAddr]) -> Result<Option<std::net::TcpListener>, Error> {
+    if addresses.is_empty() { Ok(None) } else { web::bind(addresses).map(Some) }
+}
+
+struct Serving {
+    path: PathBuf,
+    config: FileConfig,
+    entries: BTreeMap<String, Entry>,
+    station: Station,
+    journal: Journal,
+    requests: Receiver<Request>,
+    board: Board,
+    past: BTreeMap<String, watching::Past>,
+    charted_at: Option<Instant>,
+    charts_failed: bool,
+}
+
+impl Serving {
+    /// Begins what the file says.
+    fn begin(&mut self) -> Result<(), Error> {
+        for (name, table) in self.config.channels.clone() {
+            self.entries.insert(name.clone(), Entry { runs: table.enabled, table });
+            self.set(&name).map_err(Error::Usage)?;
+        }
+        let running = self.station.channels().count();
+        let server = &self.config.server;
+        say(format_args!("{} at {server}", count(running as u64, "channel")));
+        Ok(())
+    }
+
+    fn run(&mut self, stop: &Stop) -> Result<(), Error> {
+        let (mut progress_at, mut show_at) = (Instant::now() + PROGRESS, Instant::now());
+        while !stop.is_set() {
+            self.station.turn(TICK)?;
+            while let Ok(Request { order, answer }) = self.requests.try_recv() {
+                // Who asked may be gone.
+                let _ = answer.send(self.obey(order));
+            }
+            if stop.take_hangup()
+                && let Err(why) = self.reload()
+            {
+                self.journal.say(Line::Trouble, format_args!("{why}. Everything stays as it was"));
+            }
+            let now = Instant::now();
+            if show_at <= now {
+                show_at = now + SHOW;
+                self.show(now);
+            }
+            if progress_at <= now {
+                progress_at = now + PROGRESS;
+                self.report();
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings the station into line with an entry.
+    fn set(&mut self, name: &str) -> Result<(), String> {
+        let wanted = match self.entries.get(name) {
+            Some(entry) if entry.runs => Some(self.config.channel(name, &entry.table)?),
+            _ => None,
+        };
+        let is_there = self.station.channel(name).map(Channel::config);
+        if is_there == wanted.as_ref() {
+            return Ok(());
+        }
+        self.station.remove(name);
+        wanted.map_or(Ok(()), |config| self.station.add(config).map_err(|error| error.to_string()))
+    }
+
+    fn obey(&mut self, order: Order) -> Result<(), String> {
+        match order {
+            Order::Put(name, table) => {
+                self.config.channel(&name, &table)?;
+                let before = self.entries.get(&name).map(|entry| entry.table.clone());
+                let verb = if before.is_some() { "changed" } else { "added" };
+                self.entries.insert(name.clone(), Entry { runs: table.enabled, table: *table });
+                self.set(&name)?;
+                self.journal.of(&name).say(Line::Event, verb);
+            }
+            Order::Remove(name) => {
+                self.entries.remove(&name).ok_or_else(|| unknown(&name))?;
+                self.set(&name)?;
+                self.journal.of(&name).say(Line::Event, "removed");
+            }
+            Order::Run(name, runs) => {
+                self.entries.get_mut(&name).ok_or_else(|| unknown(&name))?.runs = runs;
+                self.set(&name)?;
+                let verb = if runs { "started" } else { "stopped" };
+                self.journal.of(&name).say(Line::Event, verb);
+            }
+            Order::Reload => self.reload()?,
+        }
+        Ok(())
+    }
+
+    /// Reads the file again: what is the same there is not disturbed.
+    fn reload(&mut self) -> Result<(), String> {
+        let config = FileConfig::read(&self.path).map_err(|error| error.to_string())?;
+        let fixed =
+            |config: &FileConfig| FileConfig { channels: BTreeMap::new(), ..config.clone() };
+        if fixed(&config) != fixed(&self.config) {
+            let text = "what stands before the channels is read at the start only; restart for it";
+            self.journal.say(Line::Notice, text);
+        }
+        let mut changed = 0;
+        let before = std::mem::take(&mut self.entries);
+        for (name, table) in &config.channels {
+            let same = before.get(name).filter(|entry| entry.table == *table);
+            // What the operator stopped stays so, unless the file says something new.
+            let entry =
+                same.cloned().unwrap_or(Entry { table: table.clone(), runs: table.enabled });
+            changed += u64::from(same.is_none());
+            self.entries.insert(name.clone(), entry);
+        }
+        let gone: Vec<String> =
+            before.into_keys().filter(|name| !self.entries.contains_key(name)).collect();
+        for name in gone.iter().chain(config.channels.keys()) {
+            if let Err(why) = self.set(name) {
+                self.journal.of(name).say(Line::Trouble, why);
+            }
+        }
+        let (gone, changed) = (count(gone.len() as u64, "channel"), count(changed, "channel"));
+        self.config.channels = config.channels;
+        let text = format_args!(
+            "read {} again: {changed} new or changed, {gone} gone",
+            self.path.display()
+        )
+        .to_string();
+        self.journal.say(Line::Event, text);
+        Ok(())
+    }
+
+    fn report(&self) {
+        for channel in self.station.channels() {
+            let stats = channel.stats();
+            let (verb, bytes) = match channel.casts() {
+                true => ("cast", stats.stream.bytes_published),
+                false => {
+                    ("received", stats.stream.bytes_from_source + stats.stream.bytes_from_peers)
+                }
+            };
+            say(format_args!(
+                "{}: {verb} {:.1} MB, sent {:.1} MB to the swarm; {}",
+                channel.name(),
+                bytes as f64 / 1e6,
+                stats.stream.bytes_sent as f64 / 1e6,
+                members(&stats.group),
+            ));
+        }
+    }
+}
+
+fn unix_time() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.unwrap_or_default().as_secs()
+}
+
+fn unknown(name: &str) -> String {
+    format!("there is no channel '{name}'")
+}

@@ -1,0 +1,362 @@
+//! What `flvcast serve` reads: a TOML file with a table for each channel.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use netgroup::GroupSpec;
+use rtmfp::ServerUrl;
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+use crate::{
+    Error,
+    channel::{DEFAULT_PREFIX, DEFAULT_STREAM, channel_group},
+    hub::Memory,
+    record::{RecordConfig, size},
+    source::{Plan, Quality, SourceSpec},
+    station::{ChannelConfig, Role},
+    web::{Limits, Token, WebConfig, is_reserved},
+};
+
+/// What a console listens on if nothing is said of a port.
+const CONSOLE_PORT: u16 = 8090;
+const HTTP_PORT: u16 = 8080;
+/// A file larger than this is none of ours.
+const MAX_SIZE: u64 = 4 << 20;
+
+/// The file.
+///
+/// ```toml
+/// server = "rtmfp://localhost"
+/// http = ":8080"                 # pages and films for viewers
+/// console = "localhost:8090"     # charts, start and stop for the operator
+///
+/// [channel.lectures]
+/// title = "Lectures"
+/// source = "rtmp-listen://:1935/live/SECRET"
+/// fallback = "test-card.flv"
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct FileConfig {
+    /// The rendezvous server.
+    #[serde(deserialize_with = "parsed")]
+    pub server: ServerUrl,
+    /// Where viewers find pages and films; without, nowhere.
+    #[serde(default, deserialize_with = "http_addresses")]
+    pub http: Vec<SocketAddr>,
+    /// Where the operator finds the console; without, nowhere.
+    #[serde(default, deserialize_with = "console_addresses")]
+    pub console: Vec<SocketAddr>,
+    /// What viewers must show, if anything.
+    #[serde(default, deserialize_with = "maybe_parsed")]
+    pub token: Option<Token>,
+    /// What the operator must show; needed where the console is not on loopback.
+    #[serde(default, deserialize_with = "maybe_parsed")]
+    pub operator_token: Option<Token>,
+    /// How many may watch by HTTP, all channels together.
+    #[serde(default = "most_viewers")]
+    pub max_viewers: usize,
+    /// How many of them from one address.
+    pub max_viewers_per_address: Option<usize>,
+    /// Where the charts are kept over restarts.
+    pub state: Option<PathBuf>,
+    /// In which country an address is: a file of MaxMind's form.
+    pub places: Option<PathBuf>,
+    /// How channels are kept that are to be recorded.
+    pub record: Option<RecordTable>,
+    /// The channels, by name.
+    #[serde(default, rename = "channel")]
+    pub channels: BTreeMap<String, ChannelTable>,
+}
+
+/// How channels are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RecordTable {
+    /// A folder in which each channel has one.
+    pub folder: PathBuf,
+    /// A file is that long.
+    #[serde(default = "hour", deserialize_with = "duration")]
+    pub segment: Duration,
+    /// What a channel's files may take together, as 20G or 500M; the oldest go first.
+    #[serde(default, deserialize_with = "maybe_size")]
+    pub space: Option<u64>,
+}
+
+/// A channel.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ChannelTable {
+    /// For people.
+    pub title: Option<String>,
+    /// What is cast, one after the other; without, the channel is watched.
+    #[serde(default, deserialize_with = "one_or_many")]
+    pub source: Vec<String>,
+    /// From the first again after the last.
+    #[serde(default, rename = "loop")]
+    pub repeats: bool,
+    /// Files are still being written.
+    #[serde(default)]
+    pub follow: bool,
+    /// Of a playlist with several qualities: best, worst, 720p, 800k, 2M.
+    #[serde(default, deserialize_with = "parsed_or_default")]
+    pub quality: Quality,
+    /// Plays while the sources give nothing.
+    pub fallback: Option<String>,
+    /// How far viewers can go back.
+    #[serde(default = "replay", deserialize_with = "duration")]
+    pub replay: Duration,
+    /// Whether it is kept in files.
+    #[serde(default)]
+    pub record: bool,
+    /// Whether it is to run from the start.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// Another group than the channel's own.
+    #[serde(default, deserialize_with = "maybe_parsed")]
+    pub groupspec: Option<GroupSpec>,
+    /// What the name is prefixed with to make its group.
+    #[serde(default = "prefix")]
+    pub group_prefix: String,
+    /// The stream's name in the group.
+    #[serde(default = "stream")]
+    pub stream: String,
+}
+
+impl FileConfig {
+    /// Reads a file; an error says where in it.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let failed = |error: std::io::Error| {
+            Error::Usage(format!("cannot read {}: {error}; check the path", path.display()))
+        };
+        if path.metadata().map_err(failed)?.len() > MAX_SIZE {
+            return Err(Error::Usage(format!("{} is too large to be ours", path.display())));
+        }
+        let text = std::fs::read_to_string(path).map_err(failed)?;
+        let wrong = |error: &dyn std::fmt::Display| {
+            let text = error.to_string();
+            Error::Usage(format!("{}: {}", path.display(), text.trim_end()))
+        };
+        let config: Self = toml::from_str(&text).map_err(|error| wrong(&error))?;
+        config.check().map_err(|error| wrong(&error))?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let is_open = self.console.iter().any(|address| !address.ip().is_loopback());
+        if is_open && self.operator_token.is_none() {
+            return Err("console: others can reach this address; set operator-token as well, or \
+                        take localhost"
+                .into());
+        }
+        let mut groups = BTreeMap::new();
+        for (name, table) in &self.channels {
+            let config =
+                self.channel(name, table).map_err(|why| format!("channel.{name}: {why}"))?;
+            if let Some(other) = groups.insert(config.group.group_id(), name) {
+                return Err(format!("channel.{name}: '{other}' has the same group"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a channel is to be; an error names the key.
+    pub fn channel(&self, name: &str, table: &ChannelTable) -> Result<ChannelConfig, String> {
+        let record = match (&self.record, table.record) {
+            (_, false) => None,
+            (None, true) => return Err("record: say where, by folder in [record]".into()),
+            (Some(record), true) => Some(RecordConfig {
+                segment: record.segment,
+                space: record.space,
+                ..RecordConfig::new(record.folder.clone())
+            }),
+        };
+        Ok(ChannelConfig { record, ..table.channel(name)? })
+    }
+
+    /// Who may watch.
+    pub fn web(&self) -> WebConfig {
+        let limits =
+            Limits { viewers: self.max_viewers, viewers_of_address: self.max_viewers_per_address };
+        WebConfig { limits, token: self.token.clone() }
+    }
+}
+
+impl ChannelTable {
+    fn channel(&self, name: &str) -> Result<ChannelConfig, String> {
+        if name.is_empty() || name.len() > 200 || name.contains(char::is_control) {
+            return Err("a name is 1 to 200 bytes of text".into());
+        }
+        if is_reserved(name) {
+            return Err("this name is that of something else on the page's host".into());
+        }
+        let group = match &self.groupspec {
+            Some(spec) => spec.clone(),
+            None => channel_group(&self.group_prefix, name).map_err(|error| error.to_string())?,
+        };
+        let memory = Memory { time: self.replay.max(Memory::LIVE.time), ..Memory::REPLAY };
+        Ok(ChannelConfig {
+            name: name.to_owned(),
+            title: self.title.clone(),
+            group,
+            stream: self.stream.clone(),
+            role: self.role()?,
+            memory,
+            record: None,
+        })
+    }
+
+    fn role(&self) -> Result<Role, String> {
+        let source = |key: &str, text: &String, follow| {
+            let parsed = SourceSpec::parse(text, follow, self.quality);
+            let parsed = parsed.map_err(|why| format!("{key}: {why}"))?;
+            match parsed {
+                SourceSpec::StandardInput => Err(format!("{key}: '-' cannot be opened again")),
+                parsed => Ok(parsed),
+            }
+        };
+        let mut sources = Vec::new();
+        for text in &self.source {
+            sources.push(source("source", text, self.follow)?);
+        }
+        let fallback = match &self.fallback {
+            Some(text) => {
+                let sources = vec![source("fallback", text, false)?];
+                Some(Plan { sources, repeats: true })
+            }
+            None => None,
+        };
+        if sources.is_empty() {
+            return Ok(Role::Watch);
+        }
+        let plan = Plan { sources, repeats: self.repeats };
+        Ok(Role::Cast { plan, fallback, starts_alone: true, retries: true })
+    }
+}
+
+fn most_viewers() -> usize {
+    Limits::default().viewers
+}
+
+fn hour() -> Duration {
+    Duration::from_secs(3600)
+}
+
+fn replay() -> Duration {
+    Memory::REPLAY.time
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn prefix() -> String {
+    DEFAULT_PREFIX.into()
+}
+
+fn stream() -> String {
+    DEFAULT_STREAM.into()
+}
+
+fn parsed<'de, D: Deserializer<'de>, T: std::str::FromStr>(from: D) -> Result<T, D::Error>
+where
+    T::Err: std::fmt::Display,
+{
+    String::deserialize(from)?.parse().map_err(D::Error::custom)
+}
+
+fn parsed_or_default<'de, D: Deserializer<'de>, T: std::str::FromStr>(
+    from: D,
+) -> Result<T, D::Error>
+where
+    T::Err: std::fmt::Display,
+{
+    parsed(from)
+}
+
+fn maybe_parsed<'de, D: Deserializer<'de>, T: std::str::FromStr>(
+    from: D,
+) -> Result<Option<T>, D::Error>
+where
+    T::Err: std::fmt::Display,
+{
+    parsed(from).map(Some)
+}
+
+fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    humantime::parse_duration(&String::deserialize(from)?).map_err(D::Error::custom)
+}
+
+fn maybe_size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    size(&String::deserialize(from)?).map(Some).map_err(D::Error::custom)
+}
+
+fn http_addresses<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<SocketAddr>, D::Error> {
+    let text = String::deserialize(from)?;
+    crate::listen_addresses(&text, HTTP_PORT).map_err(D::Error::custom)
+}
+
+fn console_addresses<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<SocketAddr>, D::Error> {
+    let text = String::deserialize(from)?;
+    crate::listen_addresses(&text, CONSOLE_PORT).map_err(D::Error::custom)
+}
+
+fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "\"SOURCE\" or [\"SOURCE\", …]")]
+    enum Form {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match Form::deserialize(from)? {
+        Form::One(text) => vec![text],
+        Form::Many(list) => list,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<FileConfig, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("channels.toml");
+        std::fs::write(&path, text).unwrap();
+        FileConfig::read(&path).map_err(|error| error.to_string())
+    }
+
+    const HEAD: &str = "server = \"rtmfp://localhost\"\n";
+
+    #[test]
+    fn a_file_says_what_channels_there_are() {
+        let text = "http = \"localhost:1234\"\n[channel.\"News 1\"]\nsource = [\"a.flv\", \"b.flv\"]\nloop = true\n[channel.other]\n";
+        let config = read(&format!("{HEAD}{text}")).unwrap();
+        assert_eq!(config.http[0], "127.0.0.1:1234".parse().unwrap());
+        let channel = |name: &str| config.channel(name, &config.channels[name]).unwrap();
+        let Role::Cast { plan, .. } = channel("News 1").role else { panic!("it casts") };
+        assert_eq!((plan.sources.len(), plan.repeats), (2, true));
+        assert_eq!(channel("other").role, Role::Watch);
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_its_place() {
+        for (text, shows) in [
+            ("sever = 1", "line 2"),
+            ("[channel.a]\nsource = 5", "line 3"),
+            ("[channel.a]\nsource = \"rtmp-listen://x\"", "channel.a: source: write rtmp-listen"),
+            ("[channel.a]\nfallback = \"-\"\nsource = \"x\"", "channel.a: fallback"),
+            ("[channel.a]\nreplay = \"soon\"", "line 3"),
+            ("[channel.\"index.js\"]", "channel.index.js"),
+            ("[channel.a]\ngroup-prefix=\"x\"\n[channel.xa]\ngroup-prefix=\"\"", "same group"),
+            ("console = \":8090\"", "operator-token"),
+            ("token = \"\"", "line 2"),
+        ] {
+            let said = read(&format!("{HEAD}{text}")).unwrap_err();
+            assert!(said.contains(shows), "{said}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! All channels of one process, on one thread, over one connection to the server.
+
+mod channel;
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use rtmfp::ServerUrl;
+
+use crate::{
+    Error,
+    journal::Journal,
+    link::{Link, LinkEvent},
+    peer::MemberId,
+    record::Recorder,
+    stop::Stop,
+    web::Lineup,
+};
+pub use channel::{Channel, ChannelConfig, Phase, Role};
+
+/// Sources and time limits are looked at this often, if nothing happens.
+const TICK: Duration = Duration::from_millis(100);
+/// Handled in one go before channels have their turn.
+const MAX_EVENTS: usize = 256;
+/// After the end, neighbours may still fetch what they miss.
+const AFTERGLOW: Duration = Duration::from_secs(3);
+/// Whoever waits for a short clip finds us by then.
+const FIND_US: Duration = Duration::from_secs(5);
+
+/// A member whose channel is over, and who stays for those who miss something.
+#[derive(Debug)]
+struct Leaving {
+    member: MemberId,
+    at: Instant,
+}
+
+/// Channels, and the connection that they share.
+#[derive(Debug)]
+pub struct Station {
+    link: Link,
+    channels: BTreeMap<String, Channel>,
+    leaving: Vec<Leaving>,
+    lineup: Lineup,
+    recorder: Option<Recorder>,
+    journal: Journal,
+}
+
+impl Station {
+    /// Without channels, and not connected before its first turn.
+    pub fn new(server: ServerUrl, journal: Journal) -> Self {
+        Self {
+            link: Link::new(server),
+            channels: BTreeMap::new(),
+            leaving: Vec::new(),
+            lineup: Lineup::default(),
+            recorder: None,
+            journal,
+        }
+    }
+
+    /// The connection.
+    pub fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// What viewers may see.
+    pub fn lineup(&self) -> &Lineup {
+        &self.lineup
+    }
+
+    /// A channel.
+    pub fn channel(&self, name: &str) -> Option<&Channel> {
+        self.channels.get(name)
+    }
+
+    /// As [`Self::channel`], to change it.
+    pub fn channel_mut(&mut self, name: &str) -> Option<&mut Channel> {
+        self.channels.get_mut(name)
+    }
+
+    /// All of them.
+    pub fn channels(&self) -> impl Iterator<Item = &Channel> {
+        self.channels.values()
+    }
+
+    /// Begins a channel, whose name and group must be new.
+    pub fn add(&mut self, config: ChannelConfig) -> Result<(), Error> {
+        if self.channels.contains_key(&config.name) {
+            return Err(Error::Usage(format!("there is a channel '{}' already", config.name)));
+        }
+        let record = config.record.clone();
+        let mut channel = Channel::start(config, &mut self.link, &self.journal)?;
+        if let Some(record) = record {
+            let recorder = match self.recorder.take() {
+                Some(recorder) => recorder,
+                None => Recorder::start(self.journal.clone())?,
+            };
+            let (shelf, state) = recorder.add(channel.name(), channel.screen().hub(), record);
+            channel.set_recording(shelf, state);
+            self.recorder = Some(recorder);
+        }
+        self.lineup.add(channel.exhibit());
+        self.channels.insert(channel.name().to_owned(), channel);
+        Ok(())
+    }
+
+    /// Ends a channel; neighbours may still fetch the end. Whether there was one.
+    pub fn remove(&mut self, name: &str) -> bool {
+        let Some(mut channel) = self.channels.remove(name) else { return false };
+        self.lineup.remove(name);
+        channel.close(&self.link);
+        if let Some(recorder) = &self.recorder {
+            recorder.remove(name);
+        }
+        self.leaving.push(Leaving { member: channel.member(), at: Instant::now() + AFTERGLOW });
+        true
+    }
+
+    /// Lets all channels do what is due, then waits for what comes next, `patience` at most.
+    pub fn turn(&mut self, patience: Duration) -> Result<(), Error> {
+        let now = Instant::now();
+        let was_connected = self.link.was_connected();
+        let dues = self
+            .channels
+            .values_mut()
+            .map(|channel| channel.advance(now, &self.link, was_connected));
+        let due = dues.min().unwrap_or(now + TICK).min(now + TICK.min(patience));
+        self.leave_what_is_over(now);
+        let mut event = self.link.poll(due.saturating_duration_since(Instant::now()))?;
+        for _ in 0..MAX_EVENTS {
+            let Some(now_happened) = event else { break };
+            if let LinkEvent::Member(member, event) = now_happened {
+                let mut channels = self.channels.values_mut();
+                if let Some(channel) = channels.find(|channel| channel.member() == member) {
+                    channel.on_event(Instant::now(), event);
+                }
+            }
+            event = self.link.poll(Duration::ZERO)?;
+        }
+        Ok(())
+    }
+
+    fn leave_what_is_over(&mut self, now: Instant) {
+        for leaving in self.leaving.extract_if(.., |leaving| leaving.at <= now) {
+            self.link.leave(leaving.member);
+        }
+    }
+
+    /// Ends all broadcasts and gives neighbours the time to find us and to fetch the end.
+    pub fn finish(&mut self, stop: &Stop) {
+        self.close();
+        let begun = Instant::now();
+        let mut found = None;
+        while !stop.is_set() {
+            let now = Instant::now();
+            let casts = || self.channels.values().filter(|channel| channel.casts());
+            if casts().any(|channel| channel.stats().stream.bytes_sent > 0) {
+                found.get_or_insert(now);
+            }
+            let is_done = match found {
+                Some(found) => {
+                    now >= found + AFTERGLOW
+                        || casts().all(|channel| channel.stats().group.neighbours == 0)
+                }
+                None => now >= begun + FIND_US,
+            };
+            if is_done || casts().next().is_none() || self.link.poll(TICK).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Shows nothing more.
+    pub fn close(&mut self) {
+        self.channels.values_mut().for_each(|channel| channel.close(&self.link));
+    }
+
+    /// Says goodbye to all neighbours, and waits for what is written.
+    pub fn stop(self) -> Result<(), Error> {
+        drop(self.recorder);
+        self.link.stop()
+    }
+}
