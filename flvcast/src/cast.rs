@@ -45,7 +45,7 @@ pub fn cast(config: CastConfig, stop: &Stop) -> Result<(), Error> {
             check(plan, fallback.as_ref())?;
             plan.sources.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
         }
-        Role::Watch => return Err(Error::Usage("there is nothing to cast".into())),
+        Role::Watch { .. } => return Err(Error::Usage("there is nothing to cast".into())),
     };
     let is_waited_for = channel.comes_back();
     let mut station = Station::new(server, Journal::default());

@@ -1,6 +1,7 @@
 //! One programme to many who take it at their own pace: a ring of tags that all share, and a
 //! place in it for each. Whoever falls out of it is let go, and costs nobody anything.
 
+mod cuts;
 mod follower;
 mod viewer;
 
@@ -13,10 +14,12 @@ use std::{
 use tokio::sync::{Notify, futures::Notified};
 
 use crate::{
-    flv::Tracks,
+    flv::{TagKind, Tracks},
     headers::StreamHeaders,
     programme::{Programme, Shown},
 };
+pub use cuts::Cut;
+use cuts::Cuts;
 pub use follower::{Followed, Follower};
 use viewer::Pace;
 pub use viewer::{Place, Taken, Viewer};
@@ -53,6 +56,7 @@ struct Ring {
     tracks: Tracks,
     /// Of those that are held, oldest first.
     openings: VecDeque<Opening>,
+    cuts: Cuts,
     is_over: bool,
 }
 
@@ -74,6 +78,7 @@ impl Ring {
             headers: StreamHeaders::default(),
             tracks: Tracks::default(),
             openings: VecDeque::new(),
+            cuts: Cuts::default(),
             is_over: false,
         }
     }
@@ -110,7 +115,9 @@ impl Ring {
         self.headers.note(&shown.tag);
         if let Some(zero) = shown.opening {
             let headers = self.headers.clone();
-            self.openings.push_back(Opening { number: self.end(), zero, headers });
+            let opening = Opening { number: self.end(), zero, headers };
+            self.cuts.note(&opening);
+            self.openings.push_back(opening);
         }
         self.bytes += shown.tag.payload.len();
         self.shown.push_back(shown);
@@ -135,6 +142,7 @@ impl Ring {
             if self.openings.front().is_some_and(is_lost) {
                 self.openings.pop_front();
             }
+            self.cuts.forget_before(self.first);
         }
     }
 }
@@ -215,6 +223,25 @@ impl Hub {
     /// Somebody who puts the programme into another form; begins with the first that is kept.
     pub fn follow(&self) -> Follower {
         Follower::new(self.shared.clone())
+    }
+
+    /// Where segments begin, and whether and when the last one is over.
+    pub fn cuts(&self) -> (Vec<Cut>, Option<u64>) {
+        let ring = self.shared.lock();
+        (ring.cuts.kept().iter().cloned().collect(), ring.is_over.then(|| ring.newest()))
+    }
+
+    /// What is shown from one number to another, and what comes next of each kind: picture, sound.
+    pub fn between(&self, from: u64, to: Option<u64>) -> (Vec<Shown>, [Option<u64>; 2]) {
+        let ring = self.shared.lock();
+        let to = to.unwrap_or(ring.end());
+        let shown = (from..to).filter_map(|number| ring.get(number).cloned()).collect();
+        let next = [TagKind::Video, TagKind::Audio].map(|kind| {
+            let mut following = (to..ring.end()).filter_map(|number| ring.get(number));
+            let is_next = |shown: &&Shown| shown.tag.kind == kind && shown.tag.is_media();
+            following.find(is_next).map(|shown| shown.time)
+        });
+        (shown, next)
     }
 
     /// How far one can go back.

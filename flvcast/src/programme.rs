@@ -95,6 +95,13 @@ impl Programme {
         self.gate = Gate::Closed { held: VecDeque::new(), bytes: 0, from_start };
     }
 
+    /// What follows goes on where the last tag ended, though its stamps are of another feed.
+    pub fn splice(&mut self) {
+        self.timeline.flush();
+        self.take();
+        self.timeline.break_off();
+    }
+
     /// The next tag of the broadcast, and when it came, on any clock.
     pub fn push(&mut self, tag: Tag, arrived: Duration) {
         let tag = match tag.kind {

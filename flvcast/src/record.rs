@@ -280,3 +280,6 @@ impl Recording {
         segment.close();
     }
 }
+
+#[cfg(test)]
+mod tests;

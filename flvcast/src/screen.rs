@@ -53,6 +53,11 @@ impl Screen {
         self.hub.take(&mut self.programme);
     }
 
+    /// What follows has other stamps, but goes on where the last one ended.
+    pub fn splice(&mut self) {
+        self.programme.splice();
+    }
+
     /// The next tag of it.
     pub fn take(&mut self, now: Instant, tag: Tag) {
         self.last_tag = now;

@@ -1,6 +1,8 @@
 //! All channels of one process, on one thread, over one connection to the server.
 
 mod channel;
+mod splice;
+mod stand_in;
 
 use std::{
     collections::BTreeMap,
@@ -19,6 +21,7 @@ use crate::{
     web::Lineup,
 };
 pub use channel::{Channel, ChannelConfig, Phase, Role};
+pub use stand_in::StandInConfig;
 
 /// Sources and time limits are looked at this often, if nothing happens.
 const TICK: Duration = Duration::from_millis(100);

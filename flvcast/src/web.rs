@@ -4,6 +4,7 @@ mod assets;
 mod connections;
 mod figures;
 pub mod film;
+mod hls;
 mod lineup;
 mod patient;
 mod saved;
@@ -17,7 +18,10 @@ use std::{
 
 use axum::{
     Extension, Json, Router,
-    extract::{Path, Query, State},
+    extract::{
+        Path, Query, State,
+        ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
+    },
     http::{HeaderMap, HeaderName, Method, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
@@ -115,6 +119,7 @@ fn router(shared: Shared) -> Router {
         .route("/channels.json", get(channels))
         .route("/figures.json", get(only_figures))
         .route("/{name}", get(of_channel).options(preflight))
+        .route("/{name}/hls/{part}", get(hls_part).options(preflight))
         .route("/{name}/saved", get(saved_list))
         .route("/{name}/saved/{film}", get(saved_film).options(preflight))
         .fallback(|State(shared): State<Shared>| async move { not_found(&shared.lineup) })
@@ -153,6 +158,8 @@ struct Request {
     headers: HeaderMap,
     wishes: Wishes,
     connection: Arc<Connection>,
+    /// It wants a WebSocket.
+    upgrade: Option<WebSocketUpgrade>,
 }
 
 /// The page of the only channel, or an index of all.
@@ -215,22 +222,24 @@ fn fresh(body: impl IntoResponse) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], body).into_response()
 }
 
-/// `NAME` is the page of a channel, `NAME.flv` its film, `NAME.json` its figures.
+/// `NAME` is the page of a channel, `NAME.flv` its film, `NAME.m3u8` its playlist, `NAME.json` its
+/// figures.
 async fn of_channel(
     method: Method,
     State(shared): State<Shared>,
     Extension(connection): Extension<Arc<Connection>>,
     Path(path): Path<String>,
     Query(wishes): Query<Wishes>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
     headers: HeaderMap,
 ) -> Response {
-    let request = Request { method, headers, wishes, connection };
+    let request = Request { method, headers, wishes, connection, upgrade: upgrade.ok() };
     if shared.lineup.get(&path).is_some() {
         return assets::page(assets::CHANNEL);
     }
     let found = path.rsplit_once('.').and_then(|(name, kind)| {
         let exhibit = shared.lineup.get(name)?;
-        ["flv", "json"].contains(&kind).then_some((exhibit, kind))
+        ["flv", "json", "m3u8"].contains(&kind).then_some((exhibit, kind))
     });
     let Some((exhibit, kind)) = found else { return not_found(&shared.lineup) };
     if !token::may(shared.token.as_ref(), request.wishes.token.as_deref(), &request.headers) {
@@ -238,7 +247,28 @@ async fn of_channel(
     }
     match kind {
         "json" => fresh(Json(exhibit.figures())),
-        _ => film(&shared, &exhibit, &request),
+        "m3u8" => hls::playlist(&exhibit, &query(request.wishes.token.as_deref())),
+        _ => film(&shared, &exhibit, request),
+    }
+}
+
+/// What follows names in playlists, for those who need a token.
+fn query(token: Option<&str>) -> String {
+    token.map_or(String::new(), |token| format!("?token={}", utf8_percent_encode(token, NAME)))
+}
+
+async fn hls_part(
+    State(shared): State<Shared>,
+    Path((name, part)): Path<(String, String)>,
+    Query(wishes): Query<Wishes>,
+    headers: HeaderMap,
+) -> Response {
+    if !token::may(shared.token.as_ref(), wishes.token.as_deref(), &headers) {
+        return token::refusal();
+    }
+    match shared.lineup.get(&name) {
+        Some(exhibit) => hls::part(&exhibit, &part),
+        None => not_found(&shared.lineup),
     }
 }
 
@@ -292,7 +322,7 @@ fn not_found(lineup: &Lineup) -> Response {
     (StatusCode::NOT_FOUND, hint).into_response()
 }
 
-fn film(shared: &Shared, exhibit: &Exhibit, request: &Request) -> Response {
+fn film(shared: &Shared, exhibit: &Exhibit, request: Request) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "video/x-flv"),
         (header::CACHE_CONTROL, "no-store"),
@@ -310,5 +340,10 @@ fn film(shared: &Shared, exhibit: &Exhibit, request: &Request) -> Response {
         _ => exhibit.hub.join(),
     };
     request.connection.watches(&viewer);
-    (headers, film::body(viewer, seat, exhibit.ticks())).into_response()
+    let ticks = exhibit.ticks();
+    if let Some(upgrade) = request.upgrade {
+        let take = |socket| film::over_websocket(socket, viewer, seat, ticks);
+        return upgrade.on_upgrade(take);
+    }
+    (headers, film::body(viewer, seat, ticks)).into_response()
 }

@@ -119,7 +119,7 @@ function figuresOf(figures) {
 function film(figures) {
   const stream = figures.stream;
   const url = new URL(`${encodeURIComponent(figures.channel)}.flv${token}`, location.href).href;
-  byId("hint").replaceChildren("Also in ", Object.assign(document.createElement("code"), { textContent: `ffplay ${url}` }), ", VLC or mpv.");
+  byId("hint").replaceChildren("Also in ", Object.assign(document.createElement("code"), { textContent: `ffplay ${url}` }), ", VLC or mpv; on phones: ", Object.assign(document.createElement("a"), { href: url.replace(/\.flv(?=\?|$)/, ".m3u8"), textContent: "HLS" }), ".");
   const has = stream.video !== null || stream.audio !== null;
   const unplayable = has ? Player.unplayable(stream) : [];
   if (!has || unplayable.length) Player.hide();
@@ -131,6 +131,7 @@ function update(figures) {
   if (document.title !== `${figures.channel} – flvcast`) {
     document.title = `${figures.channel} – flvcast`;
     show("channel", figures.title ?? figures.channel);
+    Saved.of(figures.channel);
   }
   const unplayable = film(figures);
   const [kind, label, words] = STATES[figures.state](figures.state_ms);
@@ -138,7 +139,7 @@ function update(figures) {
   const cannot = unplayable.length ? [`This browser cannot play ${unplayable.join(" and ")}`, "A player such as VLC, mpv or ffplay can; its address is below."] : null;
   // Sound alone has nothing to show.
   const isSound = figures.stream.audio !== null && figures.stream.video === null;
-  curtain(words ?? cannot ?? (isSound ? ["Sound only", "This broadcast has no pictures."] : null));
+  curtain(Player.isSaved() ? null : words ?? cannot ?? (isSound ? ["Sound only", "This broadcast has no pictures."] : null));
   describe(figures.stream);
   warn(figures.casters > 1 ? `${figures.casters} casters use this channel at once; you see whoever was first.` : null);
   figuresOf(figures);

@@ -18,7 +18,7 @@ const Controls = (() => {
 
   seek.addEventListener("input", () => { isSeeking = true; tell(-seek.value); });
   seek.addEventListener("change", () => go(-Number(seek.value)));
-  live.addEventListener("click", () => go(0));
+  live.addEventListener("click", () => { Saved.leave(); go(0); });
   latency.addEventListener("change", () => Player.keepInHand(Number(latency.value)));
   statistics.addEventListener("click", () => {
     overlay.hidden = !overlay.hidden;

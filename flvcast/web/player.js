@@ -3,15 +3,18 @@
 // this browser cannot play.
 const Player = (() => {
   const RETRY_MS = 1500;
-  const OPTIONS = { lazyLoad: false, autoCleanupSourceBuffer: true };
+  const OPTIONS = { autoCleanupSourceBuffer: true };
   const film = document.getElementById("film");
   const unmute = document.getElementById("unmute");
   let player = null, retry = null, url = null, tracks = null;
   // How far behind the newest it plays, in seconds, and how much of it it keeps in hand.
   let back = 0, latency = 2;
 
-  const source = () => (back > 0 ? `${url}${url.includes("?") ? "&" : "?"}back=${back}` : url);
-  const pace = () => (back > 0 ? { liveSync: false } : { liveSync: true, liveSyncMaxLatency: latency * 3, liveSyncTargetLatency: latency });
+  // A saved broadcast that plays instead of what comes.
+  let saved = null;
+
+  const source = () => (saved !== null ? saved : back > 0 ? `${url}${url.includes("?") ? "&" : "?"}back=${back}` : url);
+  const pace = () => (saved !== null || back > 0 ? { lazyLoad: saved !== null, liveSync: false } : { lazyLoad: false, liveSync: true, liveSyncMaxLatency: latency * 3, liveSyncTargetLatency: latency });
 
   // Which of the stream's tracks the browser cannot play, by name.
   function unplayable(stream) {
@@ -35,15 +38,16 @@ const Player = (() => {
 
   function again() {
     clearTimeout(retry);
-    retry = setTimeout(() => { if (url !== null) begin(); }, RETRY_MS);
+    retry = setTimeout(() => { if (url !== null && saved === null) begin(); }, RETRY_MS);
   }
 
   function begin() {
     stop();
-    player = mpegts.createPlayer({ type: "flv", isLive: true, url: source(), hasVideo: tracks.video, hasAudio: tracks.audio }, { ...OPTIONS, ...pace() });
+    const has = saved === null ? { hasVideo: tracks.video, hasAudio: tracks.audio } : {};
+    player = mpegts.createPlayer({ type: "flv", isLive: saved === null, url: source(), ...has }, { ...OPTIONS, ...pace() });
     player.attachMediaElement(film);
     player.on(mpegts.Events.ERROR, again);
-    player.on(mpegts.Events.LOADING_COMPLETE, again);
+    if (saved === null) player.on(mpegts.Events.LOADING_COMPLETE, again);
     player.load();
     // Browsers let muted films begin by themselves; the button gives the sound.
     Promise.resolve(player.play()).then(() => { unmute.hidden = !(film.muted && tracks.audio); }, () => {});
@@ -57,17 +61,20 @@ const Player = (() => {
     // Plays what the channel has now; begins anew if that has changed.
     show(filmUrl, stream) {
       const now = { video: stream.video !== null, audio: stream.audio !== null, key: JSON.stringify([stream.video?.name, stream.audio?.name, stream.video?.mime]) };
+      if (saved !== null) return;
       if (url === filmUrl && tracks !== null && tracks.key === now.key) return;
       [url, tracks] = [filmUrl, now];
       begin();
     },
     hide() {
+      if (saved !== null) return;
       [url, tracks] = [null, null];
       stop();
     },
     // Plays from so many seconds before the newest, or live.
     goBack(seconds) {
       back = seconds;
+      saved = null;
       if (url !== null) begin();
     },
     keepInHand(seconds) {
@@ -75,6 +82,14 @@ const Player = (() => {
       if (url !== null) begin();
     },
     back: () => back,
+    // Plays a saved broadcast; null goes back to what comes.
+    playSaved(address) {
+      saved = address;
+      if (saved === null) { url = null; stop(); return; }
+      tracks ??= { video: true, audio: true, key: null };
+      begin();
+    },
+    isSaved: () => saved !== null,
     // What the player knows of itself.
     statistics() {
       if (player === null) return null;

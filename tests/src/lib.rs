@@ -4,5 +4,7 @@ pub mod browser;
 pub mod film;
 mod process;
 pub mod stage;
+pub mod station;
+pub mod web;
 
 pub use process::{Process, Server, bin};

@@ -88,7 +88,18 @@ impl Process {
 
     /// Asks it to stop, as Ctrl-C does.
     pub fn interrupt(&self) {
-        let _ = Command::new("kill").arg("-INT").arg(self.child.id().to_string()).status();
+        self.signal("INT");
+    }
+
+    /// Sends it a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let _ = Command::new("kill").arg(format!("-{name}")).arg(id).status();
+    }
+
+    /// Its threads.
+    pub fn threads(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/task", self.child.id())).map_or(0, Iterator::count)
     }
 
     /// Kills it on the spot.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::{Args, builder::NonEmptyStringValueParser};
-use flvcast::{Error, Role, Stop, WatchConfig, watch};
+use flvcast::{Error, Plan, Quality, Role, SourceSpec, StandInConfig, Stop, WatchConfig, watch};
 
 use super::place::{Place, Shop};
 
@@ -38,6 +38,13 @@ pub struct Watch {
     overwrite: bool,
     #[command(flatten)]
     shop: Shop,
+    /// Show this while the swarm is silent: the same stream from elsewhere, or anything that can be
+    /// cast
+    #[arg(long, value_name = "SOURCE")]
+    fallback: Option<String>,
+    /// How long the swarm may be silent before that
+    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = humantime::parse_duration)]
+    patience: Duration,
     /// End with the first broadcast, instead of waiting for the next
     #[arg(long)]
     once: bool,
@@ -47,6 +54,18 @@ pub struct Watch {
 }
 
 impl Watch {
+    fn stand_in(&self) -> Result<Option<StandInConfig>, Error> {
+        let Some(text) = &self.fallback else { return Ok(None) };
+        if self.channels.len() > 1 {
+            let text =
+                "--fallback is for one channel; with several, say it in a file: flvcast serve";
+            return Err(Error::Usage(text.into()));
+        }
+        let source = SourceSpec::parse(text, false, Quality::Best).map_err(Error::Usage)?;
+        let plan = Plan { sources: vec![source], repeats: true };
+        Ok(Some(StandInConfig { plan, patience: self.patience }))
+    }
+
     /// Does it.
     pub fn run(self) -> Result<(), Error> {
         let is_to_terminal = self.out.as_deref() == Some(Path::new("-"));
@@ -59,7 +78,9 @@ impl Watch {
             let text = "--groupspec names one group; name one channel, or leave it to the names";
             return Err(Error::Usage(text.into()));
         }
-        let channel = |name: &String| self.place.channel(name, Role::Watch, &self.shop);
+        let stand_in = self.stand_in()?;
+        let role = || Role::Watch { stand_in: stand_in.clone() };
+        let channel = |name: &String| self.place.channel(name, role(), &self.shop);
         let config = WatchConfig {
             channels: self.channels.iter().map(channel).collect::<Result<_, _>>()?,
             server: self.place.server.clone(),

@@ -17,7 +17,7 @@ use crate::{
     hub::Memory,
     record::{RecordConfig, size},
     source::{Plan, Quality, SourceSpec},
-    station::{ChannelConfig, Role},
+    station::{ChannelConfig, Role, StandInConfig},
     web::{Limits, Token, WebConfig, is_reserved},
 };
 
@@ -107,6 +107,9 @@ pub struct ChannelTable {
     pub quality: Quality,
     /// Plays while the sources give nothing.
     pub fallback: Option<String>,
+    /// How long a swarm that is watched may be silent before that plays.
+    #[serde(default = "patience", deserialize_with = "duration")]
+    pub patience: Duration,
     /// How far viewers can go back.
     #[serde(default = "replay", deserialize_with = "duration")]
     pub replay: Duration,
@@ -231,7 +234,9 @@ impl ChannelTable {
             None => None,
         };
         if sources.is_empty() {
-            return Ok(Role::Watch);
+            let patience = self.patience;
+            let stand_in = fallback.map(|plan| StandInConfig { plan, patience });
+            return Ok(Role::Watch { stand_in });
         }
         let plan = Plan { sources, repeats: self.repeats };
         Ok(Role::Cast { plan, fallback, starts_alone: true, retries: true })
@@ -244,6 +249,10 @@ fn most_viewers() -> usize {
 
 fn hour() -> Duration {
     Duration::from_secs(3600)
+}
+
+fn patience() -> Duration {
+    Duration::from_secs(3)
 }
 
 fn replay() -> Duration {
@@ -339,7 +348,7 @@ mod tests {
         let channel = |name: &str| config.channel(name, &config.channels[name]).unwrap();
         let Role::Cast { plan, .. } = channel("News 1").role else { panic!("it casts") };
         assert_eq!((plan.sources.len(), plan.repeats), (2, true));
-        assert_eq!(channel("other").role, Role::Watch);
+        assert_eq!(channel("other").role, Role::Watch { stand_in: None });
     }
 
     #[test]

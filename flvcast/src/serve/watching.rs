@@ -179,6 +179,6 @@ fn sources(channel: &Channel) -> Vec<String> {
         crate::station::Role::Cast { plan, .. } => {
             plan.sources.iter().map(ToString::to_string).collect()
         }
-        crate::station::Role::Watch => Vec::new(),
+        crate::station::Role::Watch { .. } => Vec::new(),
     }
 }

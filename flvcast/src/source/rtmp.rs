@@ -1,6 +1,7 @@
 //! RTMP, in both roles: encoders publish here, servers are pulled from.
 
 pub mod listen;
+mod port;
 pub mod pull;
 
 use rtmfp::rtmp::Message;

@@ -7,9 +7,14 @@ use std::{
 
 use netgroup::GroupSpec;
 
+use super::{
+    splice::{Feed, Verdict},
+    stand_in::{Given, StandIn, StandInConfig},
+};
 use crate::{
     Error,
     broadcast::{Broadcast, Pause, Sent},
+    flv::Tag,
     hub::Memory,
     journal::{Journal, Line},
     link::Link,
@@ -51,7 +56,7 @@ impl ChannelConfig {
     pub fn comes_back(&self) -> bool {
         match &self.role {
             Role::Cast { plan, .. } => plan.sources.iter().any(|source| source.comes_back()),
-            Role::Watch => true,
+            Role::Watch { .. } => true,
         }
     }
 }
@@ -71,7 +76,10 @@ pub enum Role {
         retries: bool,
     },
     /// Watch.
-    Watch,
+    Watch {
+        /// What is shown while the swarm is silent.
+        stand_in: Option<StandInConfig>,
+    },
 }
 
 /// What a channel does.
@@ -93,6 +101,7 @@ pub struct Channel {
     stats: SharedStats,
     screen: Screen,
     broadcast: Option<Broadcast>,
+    stand_in: Option<StandIn>,
     wake: Wake,
     phase: Phase,
     pause: Duration,
@@ -124,13 +133,21 @@ impl Channel {
         if casts {
             screen.begin(true);
         }
+        let wake = Wake::new(move || waker.wake());
+        let stand_in = match &config.role {
+            Role::Watch { stand_in: Some(stand_in) } => {
+                Some(StandIn::new(Instant::now(), stand_in.clone(), wake.clone()))
+            }
+            _ => None,
+        };
         let mut channel = Self {
             config,
             member,
             stats,
             screen,
             broadcast: None,
-            wake: Wake::new(move || waker.wake()),
+            stand_in,
+            wake,
             phase: Phase::Running,
             pause: FIRST_PAUSE,
             has_found: false,
@@ -285,11 +302,12 @@ impl Channel {
             self.open();
         }
         let pause = self.cast(now, link, was_connected);
+        let stand_in_due = self.advance_stand_in(now);
         self.screen.tick(now);
         self.note_state(now);
         match pause {
             Ok(Pause::Until(due)) => due,
-            Ok(Pause::Sources) => now + LOOK,
+            Ok(Pause::Sources) => stand_in_due.unwrap_or(now + LOOK),
             Ok(Pause::Over) => {
                 self.end(link);
                 now + LOOK
@@ -359,12 +377,61 @@ impl Channel {
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
     }
 
-    pub(super) fn on_event(&mut self, now: Instant, event: MemberEvent) {
-        match event {
-            MemberEvent::Tag(tag) => {
-                self.has_tags = true;
-                self.screen.take(now, tag);
+    fn advance_stand_in(&mut self, now: Instant) -> Option<Instant> {
+        let mut stand_in = self.stand_in.take()?;
+        let mut given = Vec::new();
+        let due = stand_in.advance(now, |next| given.push(next));
+        for next in given {
+            match next {
+                Given::Tag(tag) => self.splice(now, &mut stand_in, Feed::StandIn, tag),
+                Given::Notice(text) => self.say(Line::Notice, text),
+                Given::Trouble(error) => self.say(Line::Trouble, error),
             }
+        }
+        self.stand_in = Some(stand_in);
+        Some(due)
+    }
+
+    /// Shows a tag of one of two feeds, as far as it is new.
+    fn splice(&mut self, now: Instant, stand_in: &mut StandIn, from: Feed, tag: Tag) {
+        match stand_in.splice.take(from, &tag) {
+            Verdict::Drop => return,
+            Verdict::Show => {}
+            Verdict::Follow => self.screen.splice(),
+            Verdict::Begin(headers) => {
+                self.screen.begin(false);
+                headers.into_iter().for_each(|header| self.screen.take(now, header));
+            }
+        }
+        self.screen.take(now, tag);
+    }
+
+    fn say(&self, kind: Line, text: impl std::fmt::Display) {
+        self.journal.of(&self.config.name).say(kind, text);
+    }
+
+    fn take_tag(&mut self, now: Instant, tag: Tag) {
+        self.has_tags = true;
+        let Some(mut stand_in) = self.stand_in.take() else { return self.screen.take(now, tag) };
+        let (stood_in, is_media) = (stand_in.splice.current() == Feed::StandIn, tag.is_media());
+        self.splice(now, &mut stand_in, Feed::Swarm, tag);
+        if is_media {
+            stand_in.heard(now);
+        }
+        if stood_in && stand_in.splice.current() == Feed::Swarm {
+            self.say(Line::Notice, "the swarm is back");
+        }
+        self.stand_in = Some(stand_in);
+    }
+
+    pub(super) fn on_event(&mut self, now: Instant, event: MemberEvent) {
+        let stands_in =
+            self.stand_in.as_ref().is_some_and(|stand| stand.splice.current() == Feed::StandIn);
+        match event {
+            MemberEvent::Tag(tag) => self.take_tag(now, tag),
+            // Where something stands in, the joint is found by what is shown.
+            MemberEvent::Began { .. } if stands_in => {}
+            MemberEvent::Ended if stands_in => self.endings += 1,
             MemberEvent::Began { from_start } => self.screen.begin(from_start),
             MemberEvent::Found => self.has_found = true,
             MemberEvent::Ended => {
@@ -387,7 +454,7 @@ impl Channel {
 
     /// Nothing more is cast or shown; players get the rest.
     pub(super) fn close(&mut self, link: &Link) {
-        self.broadcast = None;
+        (self.broadcast, self.stand_in) = (None, None);
         if self.casts() {
             link.finish(self.member);
         }

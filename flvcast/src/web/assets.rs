@@ -28,7 +28,8 @@ const COMMON: [Asset; 5] = [
     ("/uPlot.js", SCRIPT, include_bytes!("../../web/uPlot.min.js")),
     ("/uPlot.css", STYLE, include_bytes!("../../web/uPlot.min.css")),
 ];
-const OF_VIEWERS: [Asset; 5] = [
+const OF_VIEWERS: [Asset; 6] = [
+    ("/saved.js", SCRIPT, include_bytes!("../../web/saved.js")),
     ("/channel.js", SCRIPT, include_bytes!("../../web/channel.js")),
     ("/controls.js", SCRIPT, include_bytes!("../../web/controls.js")),
     ("/index.js", SCRIPT, include_bytes!("../../web/index.js")),

@@ -193,7 +193,8 @@ impl Connections {
             let serving = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEADER_TIMEOUT)
-                .serve_connection(TokioIo::new(Patient::new(stream)), service);
+                .serve_connection(TokioIo::new(Patient::new(stream)), service)
+                .with_upgrades();
             tokio::select! {
                 // What goes wrong with one connection is over with it.
                 _ = serving => {}

@@ -2,7 +2,10 @@
 
 use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
-use axum::body::Body;
+use axum::{
+    body::Body,
+    extract::ws::{Message, WebSocket},
+};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
@@ -62,6 +65,27 @@ fn film(viewer: Viewer, seat: Option<Seat>, ticks: Arc<Ticks>) -> Body {
         let next = film.next().await?;
         Some((next, film))
     }))
+}
+
+/// FLV over a WebSocket, each chunk a message: some proxies and firewalls let nothing else pass.
+pub async fn over_websocket(mut socket: WebSocket, viewer: Viewer, seat: Seat, ticks: Arc<Ticks>) {
+    let (chunks, is_over, seat) = (VecDeque::new(), false, Some(seat));
+    let mut film = Film { viewer, chunks, is_over, ticks, _seat: seat };
+    loop {
+        let chunk = tokio::select! {
+            chunk = film.next() => chunk,
+            // Players say nothing but goodbye.
+            heard = socket.recv() => match heard {
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                Some(Ok(_)) => continue,
+            },
+        };
+        let Some(Ok(chunk)) = chunk else { break };
+        if socket.send(Message::Binary(chunk)).await.is_err() {
+            return;
+        }
+    }
+    let _ = socket.send(Message::Close(None)).await;
 }
 
 impl Film {

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use super::{figures::Figures, film::Ticks};
+use super::{figures::Figures, film::Ticks, hls::Packager};
 use crate::{hub::Hub, record::Shelf};
 
 /// Makes the figures when asked.
@@ -25,6 +25,7 @@ pub struct Exhibit {
     pub hub: Hub,
     figures: FigureSource,
     shelf: Option<Arc<Shelf>>,
+    packager: Packager,
     ticks: OnceLock<Arc<Ticks>>,
     viewers: Arc<AtomicUsize>,
 }
@@ -39,7 +40,16 @@ impl Exhibit {
     /// A channel that nobody watches yet.
     pub fn new(name: String, title: Option<String>, hub: Hub, figures: FigureSource) -> Self {
         let (ticks, viewers) = (OnceLock::new(), Arc::default());
-        Self { name, title, hub, figures, shelf: None, ticks, viewers }
+        Self {
+            name,
+            title,
+            hub,
+            figures,
+            shelf: None,
+            packager: Packager::default(),
+            ticks,
+            viewers,
+        }
     }
 
     /// With what is kept of it in files.
@@ -50,6 +60,11 @@ impl Exhibit {
     /// What is kept of it in files.
     pub fn shelf(&self) -> Option<&Arc<Shelf>> {
         self.shelf.as_ref()
+    }
+
+    /// Its segments.
+    pub(super) fn packager(&self) -> &Packager {
+        &self.packager
     }
 
     /// What is told of it now.

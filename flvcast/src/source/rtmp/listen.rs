@@ -2,9 +2,8 @@
 //! second is told so, unless the first has fallen silent.
 
 use std::{
-    collections::VecDeque,
-    io::{self, Read, Write},
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
@@ -17,7 +16,7 @@ use rtmfp::{
     rtmp::tcp::{ServerEvent, ServerSession},
 };
 
-use super::{is_patience, to_tag};
+use super::{is_patience, port::Port, to_tag};
 use crate::source::{Cancel, Opened, Piece, Source, SourceError, bytes::STEADY};
 
 /// Where RTMP publishers are awaited.
@@ -33,9 +32,6 @@ pub struct Listen {
     pub key: String,
 }
 
-/// Connections at once beside the one that publishes. When one more comes, the oldest goes, so that
-/// who only dawdles keeps nobody out.
-const MAX_STRANGERS: usize = 16;
 /// Who has not begun to publish by then is let go.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// A publisher of which nothing comes for so long is gone.
@@ -48,7 +44,6 @@ const READ: Duration = Duration::from_millis(500);
 const WRITE: Duration = Duration::from_secs(5);
 /// Refusals are spoken of no more often than this.
 const SPEAK: Duration = Duration::from_secs(5);
-const ACCEPT: Duration = Duration::from_millis(50);
 /// Pieces that may wait.
 const QUEUE: usize = 256;
 
@@ -59,13 +54,11 @@ struct Publisher {
     heard: Instant,
 }
 
-/// What all connections share.
-struct Stage {
+/// Where one publishes who knows the key.
+pub struct Stage {
     listen: Listen,
     cancel: Cancel,
     publisher: Mutex<Option<Publisher>>,
-    /// Those that do not publish, the oldest first.
-    strangers: Mutex<VecDeque<(u64, TcpStream)>>,
     /// When a refusal was spoken of, and how many were not since.
     refusals: Mutex<(Option<Instant>, u32)>,
     pieces: SyncSender<Piece>,
@@ -74,6 +67,9 @@ struct Stage {
 /// The source: what publishers give.
 struct Published {
     pieces: Receiver<Piece>,
+    /// Both are there as long as somebody wants what comes.
+    _port: Arc<Port>,
+    _stage: Arc<Stage>,
 }
 
 /// Listens.
@@ -84,26 +80,25 @@ pub fn open(listen: &Listen, cancel: &Cancel) -> Result<Opened, SourceError> {
             listen.authority
         ))
     };
-    let listener = TcpListener::bind(&listen.addresses[..]).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
+    let port = Port::open(&listen.addresses).map_err(failed)?;
+    let address = port.address();
     let (pieces, receiver) = sync_channel(QUEUE);
     let stage = Arc::new(Stage {
         listen: listen.clone(),
         cancel: cancel.clone(),
         publisher: Mutex::default(),
-        strangers: Mutex::default(),
         refusals: Mutex::default(),
         pieces,
     });
-    std::thread::spawn(move || accept(&listener, &stage));
+    port.add(&stage);
     let host = if address.ip().is_unspecified() {
         format!("THIS-HOST:{}", address.port())
     } else {
         address.to_string()
     };
     let notice = format!("waiting for a publisher at rtmp://{host}/{}, with its key", listen.app);
-    let opened = Opened::new(Published { pieces: receiver }, STEADY);
+    let published = Published { pieces: receiver, _port: port, _stage: stage };
+    let opened = Opened::new(published, STEADY);
     Ok(Opened { notice: Some(notice), ..opened })
 }
 
@@ -119,49 +114,7 @@ impl Source for Published {
     }
 }
 
-fn accept(listener: &TcpListener, stage: &Arc<Stage>) {
-    let mut connection = 0;
-    while !stage.cancel.is_set() {
-        match listener.accept() {
-            Ok((stream, from)) => {
-                connection += 1;
-                if stage.admit(connection, &stream).is_err() {
-                    continue;
-                }
-                let stage = stage.clone();
-                std::thread::spawn(move || {
-                    Connection::new(&stage, stream, from, connection).run();
-                    stage.forget_stranger(connection);
-                });
-            }
-            Err(_) => drop(stage.cancel.sleep(ACCEPT)),
-        }
-    }
-}
-
 impl Stage {
-    fn strangers(&self) -> MutexGuard<'_, VecDeque<(u64, TcpStream)>> {
-        self.strangers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes a newcomer in, in the place of the oldest if there is no other.
-    fn admit(&self, connection: u64, stream: &TcpStream) -> io::Result<()> {
-        let stream = stream.try_clone()?;
-        let mut strangers = self.strangers();
-        strangers.push_back((connection, stream));
-        if strangers.len() > MAX_STRANGERS
-            && let Some((_, oldest)) = strangers.pop_front()
-        {
-            let _ = oldest.shutdown(Shutdown::Both);
-        }
-        Ok(())
-    }
-
-    /// It publishes, or is gone.
-    fn forget_stranger(&self, connection: u64) {
-        self.strangers().retain(|(stranger, _)| *stranger != connection);
-    }
-
     fn publisher(&self) -> MutexGuard<'_, Option<Publisher>> {
         self.publisher.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -218,9 +171,19 @@ impl Stage {
     }
 }
 
+/// Attends to one encoder until it goes.
+pub fn attend(port: &Port, stream: TcpStream, from: SocketAddr, number: u64) {
+    if port.admit(number, &stream).is_ok() {
+        Connection::new(port, stream, from, number).run();
+        port.forget_stranger(number);
+    }
+}
+
 /// One encoder.
 struct Connection<'a> {
-    stage: &'a Stage,
+    port: &'a Port,
+    /// Where it publishes, or published last.
+    stage: Option<Arc<Stage>>,
     stream: TcpStream,
     from: SocketAddr,
     number: u64,
@@ -236,10 +199,20 @@ struct Connection<'a> {
 struct Over;
 
 impl<'a> Connection<'a> {
-    fn new(stage: &'a Stage, stream: TcpStream, from: SocketAddr, number: u64) -> Self {
+    fn new(port: &'a Port, stream: TcpStream, from: SocketAddr, number: u64) -> Self {
         let session = ServerSession::new(rand::random());
         let now = Instant::now();
-        Self { stage, stream, from, number, session, publishes: None, idle_since: now, heard: now }
+        Self {
+            port,
+            stage: None,
+            stream,
+            from,
+            number,
+            session,
+            publishes: None,
+            idle_since: now,
+            heard: now,
+        }
     }
 
     fn run(mut self) {
@@ -251,7 +224,7 @@ impl<'a> Connection<'a> {
         if prepared.is_ok() {
             while self.step().is_ok() {}
         }
-        if self.stage.leave(self.number) {
+        if self.leave() {
             self.give(Piece::Notice(format!("the publisher at {} is gone", self.from))).ok();
         }
     }
@@ -260,7 +233,11 @@ impl<'a> Connection<'a> {
         if let Some(bytes) = self.session.poll_transmit() {
             self.stream.write_all(&bytes).map_err(|_| Over)?;
         }
-        if self.session.is_over() || self.stage.cancel.is_set() {
+        let is_unwanted = match &self.stage {
+            Some(stage) => stage.cancel.is_set(),
+            None => self.port.stages().is_empty(),
+        };
+        if self.session.is_over() || is_unwanted {
             return Err(Over);
         }
         let mut chunk = [0; 1 << 16];
@@ -294,7 +271,7 @@ impl<'a> Connection<'a> {
             ServerEvent::Publish { stream, app, name } => self.on_publish(stream, &app, &name),
             ServerEvent::Message { stream, message } if self.publishes == Some(stream) => {
                 // Another one has taken its place.
-                if !self.stage.hear(self.number) {
+                if !self.stage.as_ref().is_some_and(|stage| stage.hear(self.number)) {
                     return Err(Over);
                 }
                 to_tag(message).map_or(Ok(()), |tag| self.give(Piece::Tag(tag)))
@@ -302,7 +279,7 @@ impl<'a> Connection<'a> {
             ServerEvent::Unpublished { stream } if self.publishes == Some(stream) => {
                 self.publishes = None;
                 self.idle_since = Instant::now();
-                if self.stage.leave(self.number) {
+                if self.leave() {
                     self.give(Piece::Notice(format!("{} publishes no more", self.from)))?;
                 }
                 Ok(())
@@ -312,25 +289,37 @@ impl<'a> Connection<'a> {
     }
 
     fn on_publish(&mut self, stream: u32, app: &str, name: &str) -> Result<(), Over> {
-        if !self.stage.knows_key(app, name) {
+        let stages = self.port.stages();
+        let Some(stage) = stages.iter().find(|stage| stage.knows_key(app, name)).cloned() else {
             self.session.refuse(stream, "the application or the stream key is wrong");
             let text =
                 format!("a publisher at {} was refused: wrong application or key", self.from);
-            return self.give(Piece::Notice(text));
-        }
-        if !self.stage.take(self.number) {
+            // Whose key was meant is not known; somebody should hear of it.
+            self.stage = stages.into_iter().next();
+            let told = self.give(Piece::Notice(text));
+            self.stage = None;
+            return told;
+        };
+        self.stage = Some(stage.clone());
+        if !stage.take(self.number) {
             self.session.refuse(stream, "somebody else publishes here already");
             let text = format!("a second publisher at {} was refused", self.from);
-            return self.stage.refusal(text).map_or(Ok(()), |piece| self.give(piece));
+            return stage.refusal(text).map_or(Ok(()), |piece| self.give(piece));
         }
         self.publishes = Some(stream);
-        self.stage.forget_stranger(self.number);
+        self.port.forget_stranger(self.number);
         self.session.accept(stream);
         self.give(Piece::Notice(format!("{} publishes", self.from)))?;
         self.give(Piece::Restart)
     }
 
+    /// Whether it published until now.
+    fn leave(&self) -> bool {
+        self.stage.as_ref().is_some_and(|stage| stage.leave(self.number))
+    }
+
     fn give(&self, piece: Piece) -> Result<(), Over> {
-        self.stage.pieces.send(piece).map_err(|_| Over)
+        let Some(stage) = &self.stage else { return Ok(()) };
+        stage.pieces.send(piece).map_err(|_| Over)
     }
 }

@@ -1,0 +1,118 @@
+//! Ports on which RTMP is listened for: several channels of one process may share one.
+
+use std::{
+    collections::VecDeque,
+    io,
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use super::listen::{self, Stage};
+
+/// How often it is looked whether anybody listens still.
+const ACCEPT: Duration = Duration::from_millis(50);
+
+/// All ports of this process.
+static PORTS: Mutex<Vec<(Vec<SocketAddr>, Weak<Port>)>> = Mutex::new(Vec::new());
+
+/// Connections at once beside those that publish. When one more comes, the oldest goes, so that
+/// who only dawdles keeps nobody out.
+const MAX_STRANGERS: usize = 16;
+
+/// A port, and the stages behind it.
+pub struct Port {
+    address: SocketAddr,
+    /// Those that do not publish, the oldest first.
+    strangers: Mutex<VecDeque<(u64, TcpStream)>>,
+    stages: Mutex<Vec<Weak<Stage>>>,
+}
+
+impl Port {
+    /// The port at these addresses, ours already or bound now.
+    pub fn open(addresses: &[SocketAddr]) -> io::Result<Arc<Self>> {
+        let mut ports = PORTS.lock().unwrap_or_else(PoisonError::into_inner);
+        ports.retain(|(_, port)| port.strong_count() > 0);
+        let known = ports.iter().find(|(known, _)| known == addresses);
+        if let Some(port) = known.and_then(|(_, port)| port.upgrade()) {
+            return Ok(port);
+        }
+        let listener = TcpListener::bind(addresses)?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let port =
+            Arc::new(Self { address, strangers: Mutex::default(), stages: Mutex::default() });
+        ports.push((addresses.to_vec(), Arc::downgrade(&port)));
+        let listening = Arc::downgrade(&port);
+        std::thread::Builder::new()
+            .name("rtmp".into())
+            .spawn(move || accept(&listener, &listening))?;
+        Ok(port)
+    }
+
+    fn strangers(&self) -> MutexGuard<'_, VecDeque<(u64, TcpStream)>> {
+        self.strangers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a newcomer in, in the place of the oldest if there is no other.
+    pub fn admit(&self, connection: u64, stream: &TcpStream) -> io::Result<()> {
+        let stream = stream.try_clone()?;
+        let mut strangers = self.strangers();
+        strangers.push_back((connection, stream));
+        if strangers.len() > MAX_STRANGERS
+            && let Some((_, oldest)) = strangers.pop_front()
+        {
+            let _ = oldest.shutdown(Shutdown::Both);
+        }
+        Ok(())
+    }
+
+    /// It publishes, or is gone.
+    pub fn forget_stranger(&self, connection: u64) {
+        self.strangers().retain(|(stranger, _)| *stranger != connection);
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Publishers of its application and key go to this stage.
+    pub fn add(&self, stage: &Arc<Stage>) {
+        let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
+        stages.retain(|stage| stage.strong_count() > 0);
+        stages.push(Arc::downgrade(stage));
+    }
+
+    /// All stages that are still there.
+    pub fn stages(&self) -> Vec<Arc<Stage>> {
+        let stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
+        stages.iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
+/// Until nobody wants the port any more.
+fn accept(listener: &TcpListener, port: &Weak<Port>) {
+    let mut number = 0;
+    while let Some(port) = port.upgrade() {
+        match listener.accept() {
+            Ok((stream, from)) => {
+                number += 1;
+                begin(port, stream, from, number);
+            }
+            Err(_) => {
+                drop(port);
+                std::thread::sleep(ACCEPT);
+            }
+        }
+    }
+}
+
+fn begin(port: Arc<Port>, stream: TcpStream, from: SocketAddr, number: u64) {
+    let started = std::thread::Builder::new()
+        .name("publisher".into())
+        .spawn(move || listen::attend(&port, stream, from, number));
+    if let Err(error) = started {
+        log::warn!("an RTMP publisher could not be attended to: {error}");
+    }
+}

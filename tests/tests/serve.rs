@@ -1,0 +1,242 @@
+//! Many channels in one process: none disturbs another, and all can be changed while they run.
+
+use std::time::Duration;
+
+use tests::{
+    Process,
+    browser::{Look, Page, wait_for},
+    film,
+    stage::timed,
+    station::Station,
+    web::{ask, get},
+};
+
+const SOON: Duration = Duration::from_secs(30);
+
+fn folder_with_films() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    film::write(&folder.path().join("film.flv"), &film::long_film(3));
+    folder
+}
+
+const THREE: &str = "\
+[channel.steady]
+source = \"film.flv\"
+loop = true
+[channel.changing]
+source = \"film.flv\"
+loop = true
+[channel.failing]
+source = \"missing.flv\"
+";
+
+#[test]
+fn a_channel_that_changes_or_fails_disturbs_no_other() {
+    let folder = folder_with_films();
+    let out = folder.path().join("watched.flv");
+    let station = Station::start(folder, "", THREE);
+    let text = out.to_str().unwrap();
+    let place = ["--server", &station.server.url, "--channel", "steady"];
+    let mut watcher = Process::start(
+        "flvcast",
+        &[&["watch", "--out", text], &place[..], &["--for", "14s"]].concat(),
+    );
+    station.wait_for_live("steady");
+    station.wait_for_live("changing");
+    let failed = station.wait_for("failing", "failed", |view| view["phase"] == "failed");
+    assert_eq!(failed["casts"], true);
+    let status = get(&station.console, "/api/status").json();
+    let troubles = status["troubles"].to_string();
+    assert!(troubles.contains("missing.flv"), "it is told what is wrong: {troubles}");
+
+    // Changed by the file, stopped and started by the API, removed, added, and flooded with orders.
+    station.reload(&THREE.replace("[channel.changing]\n", "[channel.changing]\ntitle = \"New\"\n"));
+    station.wait_for("changing", "renamed", |view| view["title"] == "New");
+    assert_eq!(station.order("POST", "/api/channels/changing/stop", "").status, 204);
+    station.wait_for("changing", "stopped", |view| view["phase"] == "stopped");
+    assert_eq!(station.order("POST", "/api/channels/changing/start", "").status, 204);
+    station.wait_for_live("changing");
+    let more = "{\"source\":\"film.flv\",\"loop\":true}";
+    for _ in 0..5 {
+        assert_eq!(station.order("PUT", "/api/channels/more", more).status, 204);
+        assert_eq!(station.order("DELETE", "/api/channels/more", "").status, 204);
+    }
+    station.reload("[channel.steady]\nsource = 5\n");
+    let said = wait_for(SOON, || {
+        Some(()).filter(|()| station.process.stderr().contains("Everything stays as it was"))
+    });
+    assert!(said.is_some(), "a file that makes no sense changes nothing");
+
+    assert_eq!(watcher.wait(SOON), 0, "{}", watcher.stderr());
+    let watched = timed(&film::tags(&std::fs::read(&out).unwrap()));
+    let pictures: Vec<u32> = watched
+        .iter()
+        .filter(|tag| tag.0 == flvcast::flv::TagKind::Video)
+        .map(|tag| tag.1)
+        .collect();
+    assert!(pictures.len() > 150, "{} pictures in 14 s", pictures.len());
+    let longest = pictures.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+    assert!(longest <= 120, "a gap of {longest} ms");
+    let losses = station.view("steady").unwrap()["interruptions"].clone();
+    assert_eq!(losses, 0);
+}
+
+#[test]
+fn strangers_are_refused_and_programs_find_what_they_need() {
+    let folder = folder_with_films();
+    let head = "token = \"viewers\"\noperator-token = \"operator\"\nstate = \"state\"";
+    let channels = "[channel.news]\nsource = \"film.flv\"\nloop = true\n";
+    let station = Station::start(folder, head, channels);
+    let console = |path: &str| get(&station.console, path);
+    for path in ["/api/status", "/metrics", "/api/events", "/api/history/news", "/preview/news.flv"]
+    {
+        assert_eq!(console(path).status, 401, "{path}");
+        assert_eq!(console(&format!("{path}?token=viewers")).status, 401, "{path}");
+    }
+    let order = |headers: &[&str]| {
+        ask(&station.console, "POST", "/api/channels/news/stop", headers, "").status
+    };
+    assert_eq!(order(&["X-Flvcast: 1"]), 401);
+    assert_eq!(order(&["Authorization: Bearer operator"]), 403, "a form of another page");
+    assert_eq!(console("/healthz").status, 200);
+    for path in ["/news.flv", "/news.json", "/news.m3u8", "/news/saved", "/channels.json"] {
+        assert_eq!(get(&station.http, path).status, 401, "{path}");
+    }
+    let status = || console("/api/status?token=operator").json();
+    let live = wait_for(SOON, || {
+        Some(()).filter(|()| status()["channels"][0]["shown"]["state"] == "live")
+    });
+    assert!(live.is_some(), "{}", status());
+    let figures = get(&station.http, "/news.json?token=viewers").json();
+    let metrics = console("/metrics?token=operator").text();
+    assert!(metrics.contains("flvcast_channel_live{channel=\"news\"} 1"), "{metrics}");
+    let published = status()["channels"][0]["group_stats"]["bytes_published"].as_u64().unwrap();
+    assert!(published >= figures["bytes_published"].as_u64().unwrap() && published > 0);
+    let history = wait_for(SOON, || {
+        let history = console("/api/history/news?token=operator&span=minute").json();
+        (history["time"].as_array()?.len() > 2).then_some(history)
+    });
+    let bitrate = history.expect("charts grow")["values"]["bitrate"].clone();
+    assert!(bitrate.as_array().unwrap().last().unwrap().as_f64().unwrap() > 10_000.0, "{bitrate}");
+    assert_eq!(console("/api/openapi.json?token=operator").json()["openapi"], "3.1.0");
+    assert_eq!(order(&["X-Flvcast: 1", "Authorization: Bearer operator"]), 204);
+}
+
+fn text(page: &mut Page, id: &str) -> String {
+    let text = page.evaluate(&format!("document.getElementById('{id}').textContent"));
+    text.as_str().unwrap_or_default().to_owned()
+}
+
+fn wait_until(page: &mut Page, expression: &str) {
+    let found = wait_for(SOON, || Some(()).filter(|()| page.evaluate(expression) == true));
+    assert!(found.is_some(), "never: {expression}");
+}
+
+/// Nothing is cut off, on any screen.
+fn looks(page: &mut Page, name: &str) {
+    for (screen, look) in [("desktop", Look::DESKTOP), ("phone", Look::PHONE)] {
+        for (time, look) in [("light", look), ("dark", look.dark())] {
+            page.look(look);
+            std::thread::sleep(Duration::from_millis(300));
+            let overflow = page.evaluate("document.documentElement.scrollWidth > innerWidth");
+            assert_eq!(overflow, false, "{name} {screen} {time}");
+            page.keep_screenshot(&format!("{name}-{screen}-{time}"));
+        }
+    }
+    page.look(Look::DESKTOP);
+}
+
+#[test]
+fn the_console_shows_and_switches_channels() {
+    let station = Station::start(folder_with_films(), "", THREE);
+    let _watcher = Process::start(
+        "flvcast",
+        &["watch", "--server", &station.server.url, "--channel", "steady"],
+    );
+    station.wait_for_live("steady");
+    let fed = station.wait_for("steady", "watched", |view| view["group_stats"]["neighbours"] == 1);
+    assert_eq!(fed["group_stats"]["members"], 2);
+    let mut page = Page::open(&format!("http://{}/", station.console));
+    wait_until(&mut page, "document.querySelectorAll('#channels tr').length === 3");
+    page.evaluate(
+        "[...document.querySelectorAll('#channels tr')].find((row) => row.cells[0].textContent === 'steady').click()",
+    );
+    wait_until(&mut page, "document.getElementById('name').textContent === 'steady'");
+    wait_until(&mut page, "document.querySelectorAll('#charts .u-wrap').length >= 3");
+    wait_until(&mut page, "document.querySelectorAll('#swarm .neighbour').length === 1");
+    wait_until(&mut page, "document.querySelectorAll('#swarm .to').length === 1");
+    wait_until(&mut page, "document.querySelector('#places span')?.textContent === 'local'");
+    assert!(text(&mut page, "troubles").contains("missing.flv"));
+    assert!(text(&mut page, "journal").contains("missing.flv"));
+    let users = page.evaluate(
+        "[...document.querySelectorAll('#channels tr')].find((row) => row.cells[0].textContent === 'steady').cells[3].textContent",
+    );
+    assert_eq!(users, "1", "as the process says");
+    page.evaluate("document.getElementById('watch').click()");
+    wait_until(&mut page, "document.getElementById('preview').currentTime > 1");
+    for span in ["ten", "hour", "day", "minute"] {
+        page.evaluate(&format!("document.querySelector('[data-span={span}]').click()"));
+        wait_until(
+            &mut page,
+            &format!("document.querySelector('[data-span={span}]').ariaPressed === 'true'"),
+        );
+    }
+    wait_until(&mut page, "document.querySelectorAll('#charts .u-wrap').length >= 3");
+    looks(&mut page, "console");
+    let switch = "[...document.querySelectorAll('#channels tr')].find((row) => row.cells[0].textContent === 'changing').querySelector('button')";
+    page.evaluate(&format!("{switch}.click()"));
+    station.wait_for("changing", "stopped", |view| view["phase"] == "stopped");
+    wait_until(&mut page, &format!("{switch}.textContent === 'Start'"));
+    page.evaluate(&format!("{switch}.click()"));
+    station.wait_for_live("changing");
+}
+
+#[test]
+fn viewers_find_all_channels_go_back_and_look_closer() {
+    let station = Station::start(
+        folder_with_films(),
+        "[record]\nfolder = \"kept\"",
+        &THREE.replace(
+            "[channel.steady]",
+            "[channel.steady]\nrecord = true\ntitle = \"A steady film\"",
+        ),
+    );
+    station.wait_for("steady", "kept", |view| view["kept_ms"].as_u64().unwrap_or(0) > 16_000);
+    let mut page = Page::open(&format!("http://{}/", station.http));
+    wait_until(&mut page, "document.querySelectorAll('.tile').length === 3");
+    assert!(text(&mut page, "channels").contains("A steady film"));
+    looks(&mut page, "index");
+    page.evaluate("document.querySelector('.tile[href^=steady]').click()");
+    wait_until(&mut page, "document.getElementById('channel')?.textContent === 'A steady film'");
+    wait_until(&mut page, "document.getElementById('film').currentTime > 1");
+    page.evaluate("document.getElementById('statistics').click()");
+    wait_until(&mut page, "document.getElementById('overlay').textContent.includes('kbit/s')");
+    // Live there is little in hand; from behind, more comes than is played.
+    page.evaluate(
+        "(() => { const seek = document.getElementById('seek'); seek.value = -10; seek.dispatchEvent(new Event('input')); seek.dispatchEvent(new Event('change')); })()",
+    );
+    wait_until(
+        &mut page,
+        "Player.back() === 10 && document.getElementById('film').currentTime > 0.5",
+    );
+    wait_until(&mut page, "Player.behind() > 5");
+    assert_eq!(text(&mut page, "seek-text"), "−0:10");
+    page.evaluate("document.getElementById('live').click()");
+    wait_until(&mut page, "Player.back() === 0 && Player.behind() !== null && Player.behind() < 5");
+    page.evaluate("(() => { const latency = document.getElementById('latency'); latency.value = '1'; latency.dispatchEvent(new Event('change')); })()");
+    wait_until(&mut page, "document.getElementById('film').currentTime > 2");
+    wait_until(&mut page, "document.querySelectorAll('#films li').length === 1");
+    page.evaluate("document.querySelector('#films button').click()");
+    wait_until(&mut page, "Player.isSaved() && document.getElementById('film').currentTime > 1");
+    looks(&mut page, "channel");
+    page.evaluate("document.querySelector('#films button').click()");
+    wait_until(&mut page, "!Player.isSaved() && document.getElementById('film').currentTime > 1");
+
+    let mut embedded = Page::open(&format!("http://{}/steady?embed", station.http));
+    wait_until(&mut embedded, "document.getElementById('film').currentTime > 1");
+    assert_eq!(
+        embedded.evaluate("getComputedStyle(document.querySelector('header')).display"),
+        "none"
+    );
+    embedded.keep_screenshot("embedded");
+}
