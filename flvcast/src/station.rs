@@ -36,6 +36,7 @@ const FIND_US: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 struct Leaving {
     member: MemberId,
+    group: [u8; 32],
     at: Instant,
 }
 
@@ -93,6 +94,11 @@ impl Station {
         if self.channels.contains_key(&config.name) {
             return Err(Error::Usage(format!("there is a channel '{}' already", config.name)));
         }
+        // Who was in this group until just now lingers there no longer.
+        let group = config.group.group_id();
+        for leaving in self.leaving.extract_if(.., |leaving| leaving.group == group) {
+            self.link.leave(leaving.member);
+        }
         let record = config.record.clone();
         let mut channel = Channel::start(config, &mut self.link, &self.journal)?;
         if let Some(record) = record {
@@ -117,7 +123,11 @@ impl Station {
         if let Some(recorder) = &self.recorder {
             recorder.remove(name);
         }
-        self.leaving.push(Leaving { member: channel.member(), at: Instant::now() + AFTERGLOW });
+        self.leaving.push(Leaving {
+            member: channel.member(),
+            group: channel.config().group.group_id(),
+            at: Instant::now() + AFTERGLOW,
+        });
         true
     }
 

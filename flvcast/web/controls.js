@@ -27,9 +27,10 @@ const Controls = (() => {
 
   return {
     update(figures, behind) {
+      // Steps count from the least, and zero must be one.
       const kept = Math.floor(figures.kept_ms / 1000);
       seek.disabled = kept < 10;
-      if (!isSeeking) seek.min = Math.min(-kept, seek.value);
+      if (!isSeeking) seek.min = Math.min(-5 * Math.floor(kept / 5), seek.value);
       const player = Player.statistics();
       if (overlay.hidden || player === null) return;
       overlay.textContent = [

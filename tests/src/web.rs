@@ -54,6 +54,11 @@ pub fn ask(address: &str, method: &str, path: &str, headers: &[&str], body: &str
     Answer { status, body }
 }
 
+/// Whether anything listens there.
+pub fn listens(address: &str) -> bool {
+    TcpStream::connect(address).is_ok()
+}
+
 /// Asks for something.
 pub fn get(address: &str, path: &str) -> Answer {
     ask(address, "GET", path, &[], "")

@@ -3,7 +3,13 @@
 use std::{collections::BTreeSet, process::Command, time::Duration};
 
 use flvcast::flv::{Tag, TagKind};
-use tests::{Process, Server, bin, browser::wait_for, film, stage::free_port, web::get};
+use tests::{
+    Process, Server, bin,
+    browser::wait_for,
+    film,
+    stage::free_port,
+    web::{get, listens},
+};
 
 const SOON: Duration = Duration::from_secs(40);
 
@@ -45,7 +51,7 @@ fn the_source_takes_over_and_the_swarm_comes_back() {
     let _origin = origin("origin", &["--http", &http]);
     let source = format!("http://{http}/origin.flv");
     let live = wait_for(SOON, || {
-        Some(()).filter(|()| get(&http, "/origin.json").json()["state"] == "live")
+        Some(()).filter(|()| listens(&http) && get(&http, "/origin.json").json()["state"] == "live")
     });
     assert!(live.is_some());
     let cast = || {

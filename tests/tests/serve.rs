@@ -110,8 +110,13 @@ fn strangers_are_refused_and_programs_find_what_they_need() {
     let figures = get(&station.http, "/news.json?token=viewers").json();
     let metrics = console("/metrics?token=operator").text();
     assert!(metrics.contains("flvcast_channel_live{channel=\"news\"} 1"), "{metrics}");
-    let published = status()["channels"][0]["group_stats"]["bytes_published"].as_u64().unwrap();
-    assert!(published >= figures["bytes_published"].as_u64().unwrap() && published > 0);
+    // The console is told once a second.
+    let published = || status()["channels"][0]["group_stats"]["bytes_published"].as_u64();
+    let agrees = wait_for(SOON, || {
+        published()
+            .filter(|bytes| *bytes >= figures["bytes_published"].as_u64().unwrap() && *bytes > 0)
+    });
+    assert!(agrees.is_some(), "{figures}");
     let history = wait_for(SOON, || {
         let history = console("/api/history/news?token=operator&span=minute").json();
         (history["time"].as_array()?.len() > 2).then_some(history)
