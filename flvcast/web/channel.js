@@ -98,7 +98,7 @@ function figuresOf(figures) {
   const delay = worstDelay(viewers);
   const behind = Player.behind();
   const about = viewers.some((viewer) => viewer.members_estimated) ? "≈ " : "";
-  byId("table").hidden = figures.is_caster && viewers.length === 1;
+  byId("table").hidden = byId("rate-chart").hidden = figures.is_caster && viewers.length === 1;
   show("members", about + Math.max(most(viewers, "members"), most(viewers, "neighbours") + 1));
   show("neighbours", most(viewers, "neighbours"));
   show("share", share(figures, peers, source));

@@ -9,6 +9,8 @@ const Charts = (() => {
   const percent = (part) => `${Math.round(part * 100)} %`;
   const milliseconds = (ms) => `${Math.round(ms)} ms`;
   const count = (number) => `${Math.round(number)}`;
+  // Of what is counted there are no halves.
+  const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 100000];
   const UNKNOWN = "Known once viewers report.";
   const CHARTS = [
     { name: "bitrate", title: "Bitrate", text: rate, tick: short, colour: "--delay" },
@@ -20,6 +22,12 @@ const Charts = (() => {
     { name: "interruptions", title: "Interruptions", text: count, tick: count, colour: "--bad" },
     { name: "symmetric_nat", title: "Symmetric NATs", text: percent, tick: percent, colour: "--bad", none: UNKNOWN },
   ];
+  const TWO = (number) => String(number).padStart(2, "0");
+  function clock(seconds) {
+    const time = new Date(seconds * 1000);
+    const minutes = `${TWO(time.getHours())}:${TWO(time.getMinutes())}`;
+    return SECONDS[span] > 600 ? minutes : `${minutes}:${TWO(time.getSeconds())}`;
+  }
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const host = document.getElementById("charts");
   let channel = null, span = "minute", timer = null, latest = null;
@@ -40,7 +48,7 @@ const Charts = (() => {
     chart.box.replaceChildren();
     return new uPlot({
       width: chart.box.clientWidth || 300, height: HEIGHT, legend: { show: false }, cursor: { show: false },
-      axes: [{ ...axis, size: 24, space: 70 }, { ...axis, size: 46, values: (_, ticks) => ticks.map(chart.tick) }],
+      axes: [{ ...axis, size: 24, space: 80, values: (_, ticks) => ticks.map(clock) }, { ...axis, size: 46, space: 28, incrs: chart.tick === count ? WHOLE : undefined, values: (_, ticks) => ticks.map(chart.tick) }],
       scales: { x: { range: () => [latest.now - SECONDS[span], latest.now] }, y: { range: (_, low, high) => [0, chart.most ?? Math.max((high ?? 0) * 1.15, 1)] } },
       series: [{}, line],
     }, data, chart.box);

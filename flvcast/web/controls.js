@@ -18,7 +18,7 @@ const Controls = (() => {
 
   seek.addEventListener("input", () => { isSeeking = true; tell(-seek.value); });
   seek.addEventListener("change", () => go(-Number(seek.value)));
-  live.addEventListener("click", () => { Saved.leave(); go(0); });
+  live.addEventListener("click", () => { if (!Saved.leave()) go(0); });
   latency.addEventListener("change", () => Player.keepInHand(Number(latency.value)));
   statistics.addEventListener("click", () => {
     overlay.hidden = !overlay.hidden;
@@ -26,6 +26,12 @@ const Controls = (() => {
   });
 
   return {
+    // What is saved plays, or what comes again.
+    saved(plays) {
+      live.setAttribute("aria-pressed", String(!plays));
+      seek.hidden = byId("seek-text").hidden = plays;
+      if (!plays) go(0);
+    },
     update(figures, behind) {
       // Steps count from the least, and zero must be one.
       const kept = Math.floor(figures.kept_ms / 1000);

@@ -23,6 +23,7 @@ const Saved = (() => {
     button.addEventListener("click", () => {
       playing = playing === film.name ? null : film.name;
       Player.playSaved(playing === null ? null : new URL(address(playing), location.href).href);
+      Controls.saved(playing !== null);
       load();
     });
     return make("li", {},
@@ -46,11 +47,14 @@ const Saved = (() => {
       load();
       setInterval(load, PERIOD_MS);
     },
+    // Whether a saved broadcast played until now.
     leave() {
-      if (playing === null) return;
+      if (playing === null) return false;
       playing = null;
       Player.playSaved(null);
+      Controls.saved(false);
       load();
+      return true;
     },
   };
 })();
