@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     net::SocketAddr,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -15,22 +16,22 @@ use rtmfp::ServerUrl;
 
 use crate::{
     Error,
-    broadcast::{Broadcast, Pause, Sent},
     channel::{DEFAULT_PREFIX, DEFAULT_STREAM, channel_group},
     flv::Tag,
     hub::Memory,
     peer::{Member, MemberEvent, MemberId, Peer, PeerEvent, SharedStats},
-    say::{print, say},
+    say::print,
     screen::Screen,
-    source::{Plan, SourceSpec, Wake},
+    serve::{ChannelTable, FileConfig, Hosts, RecordTable, Serving},
     status::Connection,
     stop::Stop,
-    web::{self, Exhibit, Figures, Lineup, ViewerFigures, WebConfig},
+    web::{self, Exhibit, Figures, ViewerFigures},
 };
 
 const CHANNEL: &str = "demo";
 /// More than the caster has places for, so that they have to feed each other.
 const VIEWERS: usize = 6;
+const CONSOLE_PORT: u16 = 8090;
 const TICK: Duration = Duration::from_millis(50);
 const PROGRESS: Duration = Duration::from_secs(5);
 /// At the end, what was cast just now may still be on its way.
@@ -82,13 +83,13 @@ struct Actor {
 const CHANNEL_ID: MemberId = MemberId(0);
 
 impl Actor {
-    fn start(server: &ServerUrl, publishes: bool) -> Result<Self, Error> {
+    fn start(server: &ServerUrl) -> Result<Self, Error> {
         let (sender, events) = channel();
         let peer = Peer::start(server.clone(), move |event| {
             let _ = sender.send(event);
         })?;
         let (group, stats) = (channel_group(DEFAULT_PREFIX, CHANNEL)?, SharedStats::default());
-        let member = Member { group, stream: DEFAULT_STREAM.into(), publishes };
+        let member = Member { group, stream: DEFAULT_STREAM.into(), publishes: false };
         peer.join(CHANNEL_ID, member, stats.clone());
         Ok(Self { peer, stats, events })
     }
@@ -134,50 +135,59 @@ impl Viewer {
 
 /// Runs until told to stop; fails if a viewer did not get everything from its first tag on.
 pub fn demo(http: &[SocketAddr], stop: &Stop) -> Result<(), Error> {
-    let listener = web::bind(http)?;
-    let address = listener.local_addr()?;
+    let folder = tempfile::tempdir()?;
     let listen = vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()];
     let config = rtmfpd::ServerConfig { listen, ..Default::default() };
     let server = rtmfpd::start(&config)?;
     let no_url = |_| Error::Incomplete("the embedded server has no URL".into());
     let url: ServerUrl = server.url().parse().map_err(no_url)?;
-    let caster = Actor::start(&url, true)?;
-    wait_for_server(&caster.events, stop)?;
     let viewers = (0..VIEWERS).map(|_| start_viewer(&url)).collect::<Result<Vec<_>, Error>>()?;
+    let mut serving = Serving::start(station(folder.path(), url, http)?, None)?;
+    let (witness, cast) = std::sync::mpsc::channel();
     let connection = Connection::new(Instant::now());
     let screen = Screen::new(Instant::now(), &connection, Memory::REPLAY);
-    let (hub, figures) = (screen.hub().clone(), figure_source(&caster, &viewers, &screen));
-    let lineup = Lineup::default();
-    lineup.add(Exhibit::new(CHANNEL.into(), None, hub, figures));
-    let web = web::serve(listener, lineup, WebConfig::default())?;
-    print(format_args!(
-        "open http://{address}/ in a browser, or: ffplay http://{address}/{CHANNEL}.flv"
-    ));
+    let lost = || Error::Incomplete("the demo's channel is gone".into());
+    let channel = serving.station_mut().channel_mut(CHANNEL).ok_or_else(lost)?;
+    channel.set_witness(witness);
+    // Viewers' page shows what crossed the swarm, not what was put into it.
+    let (hub, shelf) = (screen.hub().clone(), channel.shelf());
+    let figures = figure_source(channel.shared_stats().clone(), &viewers, &screen);
+    let exhibit = Exhibit::new(CHANNEL.into(), None, hub, figures).with_shelf(shelf);
+    serving.station_mut().lineup().add(exhibit);
+    let Hosts { http: page, console } = serving.hosts().clone();
+    let (page, console) = (page.unwrap_or_default(), console.unwrap_or_default());
+    print(format_args!("open http://{page}/ in a browser, or: ffplay http://{page}/{CHANNEL}.flv"));
+    print(format_args!("the operator's console: http://{console}/"));
     print(format_args!("server {}; one caster, {VIEWERS} viewers; Ctrl-C stops", server.url()));
-    let mut show = Demo { caster, viewers, screen, connection, ledger: Ledger::default() };
+    let mut show = Demo { serving, cast, viewers, screen, connection, ledger: Ledger::default() };
     let ran = show.run(stop);
     show.settle();
     let verdict = ran.and(show.verdict());
-    show.screen.close();
-    web.finish();
     show.stop()?;
     server.stopper()();
     server.wait()?;
     verdict
 }
 
-/// Server and caster are on this machine: it takes no time, or it is an error.
-fn wait_for_server(events: &Receiver<PeerEvent>, stop: &Stop) -> Result<(), Error> {
-    while !stop.is_set() {
-        match events.recv_timeout(TICK) {
-            Ok(PeerEvent::Connected) => break,
-            Ok(PeerEvent::NoAnswer | PeerEvent::Refused(_)) => {
-                return Err(Error::Incomplete("the embedded server does not answer".into()));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
+/// A channel that casts the bundled film, kept and watched over, in a folder that goes with the demo.
+fn station(folder: &Path, server: ServerUrl, http: &[SocketAddr]) -> Result<FileConfig, Error> {
+    let film = folder.join("film.flv");
+    std::fs::write(&film, SAMPLE)?;
+    let table = ChannelTable {
+        source: vec![film.display().to_string()],
+        repeats: true,
+        record: true,
+        ..ChannelTable::default()
+    };
+    let console = [CONSOLE_PORT, 0].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    Ok(FileConfig {
+        http: http.to_vec(),
+        console: console.to_vec(),
+        state: Some(folder.join("state")),
+        record: Some(RecordTable::new(folder.join("recordings"))),
+        channels: [(CHANNEL.to_owned(), table)].into(),
+        ..FileConfig::new(server)
+    })
 }
 
 /// What the first viewer tells, for the screen.
@@ -193,12 +203,12 @@ fn show_on(screen: &mut Screen, connection: &Connection, event: PeerEvent) {
 }
 
 fn start_viewer(server: &ServerUrl) -> Result<Viewer, Error> {
-    let actor = Actor::start(server, false)?;
+    let actor = Actor::start(server)?;
     Ok(Viewer { actor, next: None, wrong: None, delay_ms: Arc::new(AtomicU64::new(NO_DELAY)) })
 }
 
-fn figure_source(caster: &Actor, viewers: &[Viewer], screen: &Screen) -> web::FigureSource {
-    let (cast, screen) = (caster.stats.clone(), screen.reader());
+fn figure_source(cast: SharedStats, viewers: &[Viewer], screen: &Screen) -> web::FigureSource {
+    let screen = screen.reader();
     let readers: Vec<_> = viewers
         .iter()
         .map(|viewer| (viewer.actor.stats.clone(), viewer.delay_ms.clone()))
@@ -226,7 +236,9 @@ fn figure_source(caster: &Actor, viewers: &[Viewer], screen: &Screen) -> web::Fi
 }
 
 struct Demo {
-    caster: Actor,
+    serving: Serving,
+    /// Every tag that was cast.
+    cast: Receiver<Tag>,
     viewers: Vec<Viewer>,
     /// What the first viewer shows.
     screen: Screen,
@@ -236,35 +248,29 @@ struct Demo {
 
 impl Demo {
     fn run(&mut self, stop: &Stop) -> Result<(), Error> {
-        let sources = vec![SourceSpec::Memory("the bundled film", SAMPLE)];
-        let plan = Plan { sources, repeats: true };
-        let mut broadcast = Broadcast::new(plan, None, Wake::nobody());
         let mut progress_at = Instant::now() + PROGRESS;
         while !stop.is_set() {
-            let (now, ledger, caster) = (Instant::now(), &mut self.ledger, &self.caster);
-            let pause = broadcast.advance(now, |sent| match sent {
-                Sent::Tag(tag) => {
-                    ledger.note(&tag);
-                    caster.peer.publish(CHANNEL_ID, tag);
-                }
-                Sent::Notice(text) => say(text),
-            })?;
-            self.take_viewers_tags();
+            self.turn()?;
+            let now = Instant::now();
             self.screen.tick(now);
             if progress_at <= now {
                 progress_at += PROGRESS;
                 self.report();
             }
-            match pause {
-                Pause::Until(due) => {
-                    let left = due.saturating_duration_since(Instant::now());
-                    std::thread::sleep(left.min(TICK));
-                }
-                Pause::Sources => std::thread::sleep(TICK),
-                Pause::Over => break,
-            }
         }
-        self.caster.peer.finish(CHANNEL_ID);
+        // Nothing more is cast, so that what is on its way can arrive.
+        if let Some(channel) = self.serving.station_mut().channel_mut(CHANNEL) {
+            channel.end_sources();
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self) -> Result<(), Error> {
+        self.serving.turn(TICK)?;
+        while let Ok(tag) = self.cast.try_recv() {
+            self.ledger.note(&tag);
+        }
+        self.take_viewers_tags();
         Ok(())
     }
 
@@ -287,8 +293,9 @@ impl Demo {
         let end = self.ledger.end();
         while Instant::now() < until && self.viewers.iter().any(|viewer| viewer.lag(end) != Some(0))
         {
-            std::thread::sleep(TICK);
-            self.take_viewers_tags();
+            if self.turn().is_err() {
+                return;
+            }
         }
     }
 
@@ -327,10 +334,13 @@ impl Demo {
         Ok(())
     }
 
-    fn stop(self) -> Result<(), Error> {
+    fn stop(mut self) -> Result<(), Error> {
+        self.screen.close();
         for viewer in self.viewers {
             viewer.actor.peer.stop()?;
         }
-        self.caster.peer.stop()
+        let at_once = Stop::default();
+        at_once.set();
+        self.serving.finish(&at_once)
     }
 }

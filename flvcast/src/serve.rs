@@ -18,8 +18,10 @@ use crate::{
     say::{count, members, say},
     station::{Channel, Station},
     stop::Stop,
-    web,
+    web::{self, Web},
 };
+#[cfg(feature = "demo")]
+pub use config::RecordTable;
 pub use config::{ChannelTable, FileConfig};
 pub use control::{Control, Order, Request};
 
@@ -37,107 +39,152 @@ pub struct Entry {
     pub runs: bool,
 }
 
+/// Where its pages are, for a browser on this machine.
+#[derive(Debug, Clone, Default)]
+pub struct Hosts {
+    /// For viewers.
+    pub http: Option<String>,
+    /// For the operator.
+    pub console: Option<String>,
+}
+
 /// Serves until told to stop.
 pub fn serve(path: &Path, stop: &Stop) -> Result<(), Error> {
-    let config = FileConfig::read(path)?;
-    let (http, console) = (bind(&config.http)?, bind(&config.console)?);
-    let places = config.places.as_deref().map(Places::open).transpose()?;
-    let history = match &config.state {
-        Some(folder) => History::kept_in(folder, unix_time()).map_err(|error| {
-            Error::Usage(format!("cannot keep charts in {}: {error}", folder.display()))
-        })?,
-        None => History::default(),
-    };
-    let board = Board::new(history, places);
-    let journal = Journal::of_many();
-    let station = Station::new(config.server.clone(), journal.clone());
-    let (control, requests) = Control::new(station.link().waker());
-    let mut web = None;
-    if let Some(listener) = http {
-        say(format_args!("channels: http://{}/", web::host_of(&listener)?));
-        web = Some(web::serve(listener, station.lineup().clone(), config.web())?);
+    let mut serving = Serving::start(FileConfig::read(path)?, Some(path.to_owned()))?;
+    if let Some(http) = &serving.hosts().http {
+        say(format_args!("channels: http://{http}/"));
     }
-    if let Some(listener) = console {
-        say(format_args!("console: http://{}/", web::host_of(&listener)?));
-        let (token, lineup) = (config.operator_token.clone(), station.lineup().clone());
-        let (board, journal) = (board.clone(), journal.clone());
-        console::serve(listener, ConsoleConfig { token, lineup, board, journal, control })?;
+    if let Some(console) = &serving.hosts().console {
+        say(format_args!("console: http://{console}/"));
     }
-    let mut serving = Serving {
-        path: path.to_owned(),
-        config,
-        entries: BTreeMap::new(),
-        station,
-        journal,
-        requests,
-        board,
-        past: BTreeMap::new(),
-        charted_at: None,
-        charts_failed: false,
-    };
-    serving.begin()?;
+    let running = serving.station.channels().count();
+    say(format_args!("{} at {}", count(running as u64, "channel"), serving.config.server));
     let outcome = serving.run(stop);
-    serving.station.finish(stop);
-    if let Some(web) = web {
-        web.finish();
-    }
-    outcome.and(serving.station.stop())
+    outcome.and(serving.finish(stop))
 }
 
-fn bind(addresses: &[std::net::SocketAddr]) -> Result<Option<std::net::TcpListener>, Error> {
-    if addresses.is_empty() { Ok(None) } else { web::bind(addresses).map(Some) }
-}
-
-struct Serving {
-    path: PathBuf,
+/// Channels, their pages and their console.
+#[derive(Debug)]
+pub struct Serving {
+    /// Read again when somebody asks for it.
+    path: Option<PathBuf>,
     config: FileConfig,
     entries: BTreeMap<String, Entry>,
     station: Station,
     journal: Journal,
     requests: Receiver<Request>,
     board: Board,
+    web: Option<Web>,
+    hosts: Hosts,
     past: BTreeMap<String, watching::Past>,
+    show_at: Instant,
     charted_at: Option<Instant>,
     charts_failed: bool,
 }
 
 impl Serving {
-    /// Begins what the file says.
+    /// Begins what a file says; `path` is where it is.
+    pub fn start(config: FileConfig, path: Option<PathBuf>) -> Result<Self, Error> {
+        let (http, console) = (bind(&config.http)?, bind(&config.console)?);
+        let places = config.places.as_deref().map(Places::open).transpose()?;
+        let history = match &config.state {
+            Some(folder) => History::kept_in(folder, unix_time()).map_err(|error| {
+                Error::Usage(format!("cannot keep charts in {}: {error}", folder.display()))
+            })?,
+            None => History::default(),
+        };
+        let (board, journal) = (Board::new(history, places), Journal::of_many());
+        let station = Station::new(config.server.clone(), journal.clone());
+        let (control, requests) = Control::new(station.link().waker());
+        let (mut web, mut hosts) = (None, Hosts::default());
+        if let Some(listener) = http {
+            hosts.http = Some(web::host_of(&listener)?);
+            web = Some(web::serve(listener, station.lineup().clone(), config.web())?);
+        }
+        if let Some(listener) = console {
+            hosts.console = Some(web::host_of(&listener)?);
+            let (token, lineup) = (config.operator_token.clone(), station.lineup().clone());
+            let (board, journal) = (board.clone(), journal.clone());
+            console::serve(listener, ConsoleConfig { token, lineup, board, journal, control })?;
+        }
+        let mut serving = Self {
+            path,
+            config,
+            entries: BTreeMap::new(),
+            station,
+            journal,
+            requests,
+            board,
+            web,
+            hosts,
+            past: BTreeMap::new(),
+            show_at: Instant::now(),
+            charted_at: None,
+            charts_failed: false,
+        };
+        serving.begin()?;
+        Ok(serving)
+    }
+
     fn begin(&mut self) -> Result<(), Error> {
         for (name, table) in self.config.channels.clone() {
             self.entries.insert(name.clone(), Entry { runs: table.enabled, table });
             self.set(&name).map_err(Error::Usage)?;
         }
-        let running = self.station.channels().count();
-        let server = &self.config.server;
-        say(format_args!("{} at {server}", count(running as u64, "channel")));
+        Ok(())
+    }
+
+    /// Where its pages are.
+    pub fn hosts(&self) -> &Hosts {
+        &self.hosts
+    }
+
+    /// The channels themselves.
+    #[cfg(feature = "demo")]
+    pub fn station_mut(&mut self) -> &mut Station {
+        &mut self.station
+    }
+
+    /// Lets channels do what is due, obeys orders and tells the console; waits `patience` at most.
+    pub fn turn(&mut self, patience: Duration) -> Result<(), Error> {
+        self.station.turn(patience)?;
+        while let Ok(Request { order, answer }) = self.requests.try_recv() {
+            // Who asked may be gone.
+            let _ = answer.send(self.obey(order));
+        }
+        let now = Instant::now();
+        if self.show_at <= now {
+            self.show_at = now + SHOW;
+            self.show(now);
+        }
         Ok(())
     }
 
     fn run(&mut self, stop: &Stop) -> Result<(), Error> {
-        let (mut progress_at, mut show_at) = (Instant::now() + PROGRESS, Instant::now());
+        let mut progress_at = Instant::now() + PROGRESS;
         while !stop.is_set() {
-            self.station.turn(TICK)?;
-            while let Ok(Request { order, answer }) = self.requests.try_recv() {
-                // Who asked may be gone.
-                let _ = answer.send(self.obey(order));
-            }
+            self.turn(TICK)?;
             if stop.take_hangup()
                 && let Err(why) = self.reload()
             {
                 self.journal.say(Line::Trouble, format_args!("{why}. Everything stays as it was"));
             }
             let now = Instant::now();
-            if show_at <= now {
-                show_at = now + SHOW;
-                self.show(now);
-            }
             if progress_at <= now {
                 progress_at = now + PROGRESS;
                 self.report();
             }
         }
         Ok(())
+    }
+
+    /// Ends all broadcasts; what was cast is still to be had for a moment.
+    pub fn finish(mut self, stop: &Stop) -> Result<(), Error> {
+        self.station.finish(stop);
+        if let Some(web) = self.web {
+            web.finish();
+        }
+        self.station.stop()
     }
 
     /// Brings the station into line with an entry.
@@ -182,7 +229,8 @@ impl Serving {
 
     /// Reads the file again: what is the same there is not disturbed.
     fn reload(&mut self) -> Result<(), String> {
-        let config = FileConfig::read(&self.path).map_err(|error| error.to_string())?;
+        let Some(path) = self.path.clone() else { return Err("there is no file to read".into()) };
+        let config = FileConfig::read(&path).map_err(|error| error.to_string())?;
         let fixed =
             |config: &FileConfig| FileConfig { channels: BTreeMap::new(), ..config.clone() };
         if fixed(&config) != fixed(&self.config) {
@@ -208,11 +256,7 @@ impl Serving {
         }
         let (gone, changed) = (count(gone.len() as u64, "channel"), count(changed, "channel"));
         self.config.channels = config.channels;
-        let text = format_args!(
-            "read {} again: {changed} new or changed, {gone} gone",
-            self.path.display()
-        )
-        .to_string();
+        let text = format!("read {} again: {changed} new or changed, {gone} gone", path.display());
         self.journal.say(Line::Event, text);
         Ok(())
     }
@@ -235,6 +279,10 @@ impl Serving {
             ));
         }
     }
+}
+
+fn bind(addresses: &[std::net::SocketAddr]) -> Result<Option<std::net::TcpListener>, Error> {
+    if addresses.is_empty() { Ok(None) } else { web::bind(addresses).map(Some) }
 }
 
 fn unix_time() -> u64 {

@@ -34,7 +34,9 @@ pub use assets::{console_assets, is_reserved};
 pub use connections::Limits;
 use connections::{Connection, Connections};
 pub use figures::{Figures, Frames, Shown, Stream, ViewerFigures};
-pub use lineup::{Exhibit, FigureSource, Lineup};
+#[cfg(feature = "demo")]
+pub use lineup::FigureSource;
+pub use lineup::{Exhibit, Lineup};
 pub use token::Token;
 
 /// RFC 3986 §2.3: all but these is written as %XX in a path.
@@ -343,7 +345,9 @@ fn film(shared: &Shared, exhibit: &Exhibit, request: Request) -> Response {
     let ticks = exhibit.ticks();
     if let Some(upgrade) = request.upgrade {
         let take = |socket| film::over_websocket(socket, viewer, seat, ticks);
-        return upgrade.on_upgrade(take);
+        // Players say nothing but goodbye.
+        const HEARD: usize = 1024;
+        return upgrade.max_message_size(HEARD).max_frame_size(HEARD).on_upgrade(take);
     }
     (headers, film::body(viewer, seat, ticks)).into_response()
 }

@@ -131,6 +131,24 @@ pub struct ChannelTable {
 }
 
 impl FileConfig {
+    /// No channels, and no pages.
+    #[cfg(feature = "demo")]
+    pub fn new(server: ServerUrl) -> Self {
+        Self {
+            server,
+            http: Vec::new(),
+            console: Vec::new(),
+            token: None,
+            operator_token: None,
+            max_viewers: most_viewers(),
+            max_viewers_per_address: None,
+            state: None,
+            places: None,
+            record: None,
+            channels: BTreeMap::new(),
+        }
+    }
+
     /// Reads a file; an error says where in it.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let failed = |error: std::io::Error| {
@@ -186,6 +204,35 @@ impl FileConfig {
         let limits =
             Limits { viewers: self.max_viewers, viewers_of_address: self.max_viewers_per_address };
         WebConfig { limits, token: self.token.clone() }
+    }
+}
+
+#[cfg(feature = "demo")]
+impl RecordTable {
+    /// An hour a file, and no bound.
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder, segment: hour(), space: None }
+    }
+}
+
+#[cfg(feature = "demo")]
+impl Default for ChannelTable {
+    fn default() -> Self {
+        Self {
+            title: None,
+            source: Vec::new(),
+            repeats: false,
+            follow: false,
+            quality: Quality::default(),
+            fallback: None,
+            patience: patience(),
+            replay: replay(),
+            record: false,
+            enabled: true,
+            groupspec: None,
+            group_prefix: prefix(),
+            stream: stream(),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! One channel: cast or watched, shown to players in either case.
 
 use std::{
-    sync::{Arc, PoisonError},
+    sync::{Arc, PoisonError, mpsc::Sender},
     time::{Duration, Instant},
 };
 
@@ -115,6 +115,8 @@ pub struct Channel {
     was_live: bool,
     is_contested: bool,
     recording: Option<(Arc<Shelf>, SharedState)>,
+    /// Hears of every tag that is cast.
+    witness: Option<Sender<Tag>>,
     journal: Journal,
 }
 
@@ -159,6 +161,7 @@ impl Channel {
             was_live: false,
             is_contested: false,
             recording: None,
+            witness: None,
             journal: journal.clone(),
         };
         channel.open();
@@ -256,6 +259,23 @@ impl Channel {
         &self.stats
     }
 
+    /// Nothing more is cast; what was is still to be had.
+    #[cfg(feature = "demo")]
+    pub fn end_sources(&mut self) {
+        (self.broadcast, self.phase) = (None, Phase::Over);
+    }
+
+    /// Somebody wants to know every tag that is cast from now on.
+    #[cfg(feature = "demo")]
+    pub fn set_witness(&mut self, witness: Sender<Tag>) {
+        self.witness = Some(witness);
+    }
+
+    /// What is kept of it, in files.
+    pub fn shelf(&self) -> Option<Arc<Shelf>> {
+        self.recording.as_ref().map(|(shelf, _)| shelf.clone())
+    }
+
     /// It is kept in files.
     pub(super) fn set_recording(&mut self, shelf: Arc<Shelf>, state: SharedState) {
         self.recording = Some((shelf, state));
@@ -290,8 +310,8 @@ impl Channel {
             }
         };
         let (name, title) = (self.config.name.clone(), self.config.title.clone());
-        let shelf = self.recording.as_ref().map(|(shelf, _)| shelf.clone());
-        Exhibit::new(name, title, self.screen.hub().clone(), Box::new(figures)).with_shelf(shelf)
+        let hub = self.screen.hub().clone();
+        Exhibit::new(name, title, hub, Box::new(figures)).with_shelf(self.shelf())
     }
 
     /// Does what is due; when there is more to do.
@@ -339,10 +359,14 @@ impl Channel {
         }
         let (screen, member) = (&mut self.screen, self.member);
         let journal = self.journal.of(&self.config.name);
-        let (has_tags, pause) = (&mut self.has_tags, &mut self.pause);
+        let (has_tags, pause, witness) = (&mut self.has_tags, &mut self.pause, &self.witness);
         let give = |sent| match sent {
             Sent::Tag(tag) => {
                 (*has_tags, *pause) = (true, FIRST_PAUSE);
+                if let Some(witness) = witness {
+                    // Who does not listen any more hears nothing.
+                    let _ = witness.send(tag.clone());
+                }
                 link.publish(member, tag.clone());
                 screen.take(now, tag);
             }

@@ -105,7 +105,7 @@ pub fn part(exhibit: &Exhibit, name: &str) -> Response {
     let head = [
         (header::CONTENT_TYPE, "video/mp4".to_owned()),
         (header::CONTENT_LENGTH, length.to_string()),
-        (header::CACHE_CONTROL, "max-age=3600".to_owned()),
+        (header::CACHE_CONTROL, "no-cache".to_owned()),
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*".to_owned()),
     ];
     let chunks: Vec<_> = chunks.iter().cloned().map(Ok::<_, std::io::Error>).collect();
