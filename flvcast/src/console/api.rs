@@ -6,7 +6,7 @@ use axum::{
     Json, Router,
     body::Bytes,
     extract::{Path, Query, State},
-    http::{StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     middleware,
     response::{
         IntoResponse, Response,
@@ -63,7 +63,15 @@ pub fn router(shared: Arc<Shared>) -> Router {
     web::console_assets(Router::new())
         .route("/healthz", get(health))
         .merge(guarded)
+        .layer(middleware::map_response(unframed))
         .with_state(shared)
+}
+
+/// No page from elsewhere may hold the console in a frame and have its switches clicked.
+async fn unframed(mut response: Response) -> Response {
+    let policy = HeaderValue::from_static("frame-ancestors 'none'");
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    response
 }
 
 fn now_ms() -> u64 {
