@@ -14,7 +14,7 @@ use crate::{
     Error,
     journal::Journal,
     serve::Control,
-    web::{Lineup, Token},
+    web::{self, Connections, Limits, Lineup, Token},
 };
 use api::Shared;
 pub use board::{Board, ChannelView, GroupView, Phase, Rates, ServerView, Snapshot, Trouble};
@@ -39,21 +39,12 @@ pub struct ConsoleConfig {
     pub control: Control,
 }
 
+/// Operators and the programs that watch over this one; each page has several connections.
+const OPERATORS: usize = 32;
+
 /// Serves the console, on a thread of its own.
 pub fn serve(listener: TcpListener, config: ConsoleConfig) -> Result<(), Error> {
-    let shared = Arc::new(Shared::new(config));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new().name("console".into()).spawn(move || {
-        runtime.block_on(async {
-            let listener = match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => listener,
-                Err(error) => return log::error!("the console ends: {error}"),
-            };
-            let served = axum::serve(listener, api::router(shared)).await;
-            if let Err(error) = served {
-                log::error!("the console ends: {error}");
-            }
-        });
-    })?;
-    Ok(())
+    let limits = Limits { viewers: OPERATORS, viewers_of_address: Some(OPERATORS) };
+    let (connections, shared) = (Arc::new(Connections::new(limits)), Arc::new(Shared::new(config)));
+    web::answer("console", listener, connections, api::router(shared))
 }

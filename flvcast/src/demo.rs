@@ -49,8 +49,8 @@ struct Ledger {
 }
 
 impl Ledger {
-    fn note(&mut self, tag: &Tag) {
-        self.entries.push_back((tag.clone(), Instant::now()));
+    fn note(&mut self, tag: Tag, at: Instant) {
+        self.entries.push_back((tag, at));
         if self.entries.len() > MEMORY {
             self.entries.pop_front();
             self.first += 1;
@@ -237,8 +237,8 @@ fn figure_source(cast: SharedStats, viewers: &[Viewer], screen: &Screen) -> web:
 
 struct Demo {
     serving: Serving,
-    /// Every tag that was cast.
-    cast: Receiver<Tag>,
+    /// Every tag that was cast, and when.
+    cast: Receiver<(Tag, Instant)>,
     viewers: Vec<Viewer>,
     /// What the first viewer shows.
     screen: Screen,
@@ -267,8 +267,8 @@ impl Demo {
 
     fn turn(&mut self) -> Result<(), Error> {
         self.serving.turn(TICK)?;
-        while let Ok(tag) = self.cast.try_recv() {
-            self.ledger.note(&tag);
+        while let Ok((tag, at)) = self.cast.try_recv() {
+            self.ledger.note(tag, at);
         }
         self.take_viewers_tags();
         Ok(())

@@ -103,6 +103,15 @@ impl StreamHeaders {
         self.tags().find(|tag| tag.kind == kind && tag.is_parameters())
     }
 
+    /// Whether decoders that know these can go on with those.
+    pub fn has_same_parameters(&self, other: &Self) -> bool {
+        let of = |headers: &Self| -> Vec<_> {
+            let parameters = headers.tags().filter(|tag| tag.is_parameters());
+            parameters.map(|tag| (tag.kind, tag.payload.clone())).collect()
+        };
+        of(self) == of(other)
+    }
+
     /// Whether there is none.
     #[cfg(test)]
     pub fn is_empty(&self) -> bool {

@@ -14,7 +14,7 @@ use std::{
 use tokio::sync::{Notify, futures::Notified};
 
 use crate::{
-    flv::{TagKind, Tracks},
+    flv::{Codec, TagKind, Tracks},
     headers::StreamHeaders,
     programme::{Programme, Shown},
 };
@@ -119,7 +119,10 @@ impl Ring {
             self.cuts.note(&opening);
             self.openings.push_back(opening);
         }
-        self.bytes += shown.tag.payload.len();
+        if shown.tag.kind == TagKind::Audio && shown.tag.anatomy().codec == Some(Codec::MP3) {
+            self.cuts.note_mp3();
+        }
+        self.bytes += size_of(&shown);
         self.shown.push_back(shown);
         self.shorten();
     }
@@ -135,7 +138,7 @@ impl Ring {
             if self.bytes <= limit && (is_in_group || !is_old) {
                 return;
             }
-            self.bytes -= oldest.tag.payload.len();
+            self.bytes -= size_of(oldest);
             self.shown.pop_front();
             self.first += 1;
             let is_lost = |opening: &Opening| opening.number < self.first;
@@ -145,6 +148,12 @@ impl Ring {
             self.cuts.forget_before(self.first);
         }
     }
+}
+
+/// What a tag takes of memory: one without a payload is not for nothing.
+fn size_of(shown: &Shown) -> usize {
+    const BESIDES: usize = 128;
+    shown.tag.payload.len() + BESIDES
 }
 
 #[derive(Debug)]

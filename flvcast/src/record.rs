@@ -115,6 +115,7 @@ impl Recorder {
             shelf: shelf.clone(),
             segment: None,
             retry_at: None,
+            closed: 0,
             state: state.clone(),
             journal: self.journal.clone(),
         };
@@ -188,6 +189,8 @@ struct Recording {
     shelf: Arc<Shelf>,
     segment: Option<Segment>,
     retry_at: Option<Instant>,
+    /// Bytes of files that are whole.
+    closed: u64,
     state: SharedState,
     journal: Journal,
 }
@@ -201,11 +204,7 @@ impl Recording {
             for next in followed.drain(..) {
                 self.take(&next);
             }
-            if let Some(segment) = &mut self.segment
-                && let Err(error) = segment.flush()
-            {
-                self.fail(&error);
-            }
+            self.flush();
             match taken {
                 Taken::More => {}
                 Taken::Over => return false,
@@ -219,13 +218,33 @@ impl Recording {
         }
     }
 
+    /// So that the oldest can go before the bound on space is reached.
+    fn segment_bytes(&self) -> u64 {
+        let part = self.config.space.map_or(u64::MAX, |space| space / 4);
+        self.config.segment_bytes.min(part)
+    }
+
+    fn flush(&mut self) {
+        let Some(segment) = &mut self.segment else { return };
+        if let Err(error) = segment.flush() {
+            return self.fail(&error);
+        }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.bytes = self.closed + segment.bytes();
+        if segment.has_media() {
+            state.trouble = None;
+        }
+    }
+
     fn take(&mut self, next: &Followed) {
         if self.retry_at.is_some_and(|at| at > Instant::now()) {
             return;
         }
         let is_full = self.segment.as_ref().is_some_and(|segment| {
             let length = Duration::from_millis(next.shown.time.saturating_sub(segment.zero()));
-            length >= self.config.segment || segment.bytes() >= self.config.segment_bytes
+            let is_other =
+                next.headers.as_ref().is_some_and(|headers| !segment.can_go_on_with(headers));
+            is_other || length >= self.config.segment || segment.bytes() >= self.segment_bytes()
         });
         if next.headers.is_some() && (is_full || self.segment.is_none()) {
             self.close();
@@ -240,12 +259,12 @@ impl Recording {
     fn open(&mut self, next: &Followed) {
         let (Some(zero), Some(headers)) = (next.shown.opening, &next.headers) else { return };
         if let Some(space) = self.config.space {
-            self.shelf.make_room(space);
+            self.shelf.make_room(space.saturating_sub(self.segment_bytes()));
         }
         match Segment::create(&self.shelf, SystemTime::now(), zero, headers) {
             Ok(segment) => {
                 let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-                (state.file, state.trouble) = (Some(segment.name()), None);
+                state.file = Some(segment.name());
                 drop(state);
                 self.retry_at = None;
                 self.segment = Some(segment);
@@ -257,7 +276,8 @@ impl Recording {
     /// Whole tags stay; it is tried again later.
     fn fail(&mut self, error: &io::Error) {
         let text = format!(
-            "cannot write into {}: {error}. What is there is kept; trying again every {} s",
+            "nothing is recorded: cannot write into {}: {error}; check its space and rights. What is \
+             there is kept; trying again every {} s",
             self.shelf.folder().display(),
             RETRY.as_secs()
         );
@@ -274,9 +294,10 @@ impl Recording {
 
     fn close(&mut self) {
         let Some(segment) = self.segment.take() else { return };
+        self.closed += segment.bytes();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.bytes += segment.bytes();
-        state.file = None;
+        (state.bytes, state.file) = (self.closed, None);
+        drop(state);
         segment.close();
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     console::{self, Board, ConsoleConfig, History, Places},
     journal::{Journal, Line},
     say::{count, members, say},
-    station::{Channel, Station},
+    station::{ChannelConfig, Station},
     stop::Stop,
     web::{self, Web},
 };
@@ -128,10 +128,9 @@ impl Serving {
 
     fn begin(&mut self) -> Result<(), Error> {
         for (name, table) in self.config.channels.clone() {
-            self.entries.insert(name.clone(), Entry { runs: table.enabled, table });
-            self.set(&name).map_err(Error::Usage)?;
+            self.entries.insert(name, Entry { runs: table.enabled, table });
         }
-        Ok(())
+        self.settle().map_err(Error::Usage)
     }
 
     /// Where its pages are.
@@ -187,38 +186,65 @@ impl Serving {
         self.station.stop()
     }
 
-    /// Brings the station into line with an entry.
-    fn set(&mut self, name: &str) -> Result<(), String> {
-        let wanted = match self.entries.get(name) {
-            Some(entry) if entry.runs => Some(self.config.channel(name, &entry.table)?),
-            _ => None,
-        };
-        let is_there = self.station.channel(name).map(Channel::config);
-        if is_there == wanted.as_ref() {
-            return Ok(());
+    /// What a channel is to be; an error if it makes no sense beside the others.
+    fn check(&self, name: &str, table: &ChannelTable) -> Result<ChannelConfig, String> {
+        let wanted = self.config.channel(name, table)?;
+        for (other, entry) in self.entries.iter().filter(|(other, _)| *other != name) {
+            let has_group =
+                |config: ChannelConfig| config.group.group_id() == wanted.group.group_id();
+            if self.config.channel(other, &entry.table).is_ok_and(has_group) {
+                return Err(format!("'{other}' has the same group"));
+            }
         }
-        self.station.remove(name);
-        wanted.map_or(Ok(()), |config| self.station.add(config).map_err(|error| error.to_string()))
+        Ok(wanted)
+    }
+
+    /// Brings the station into line with the entries: first what is to be no more, or not as it is,
+    /// goes, then what is missing comes, so that channels may take each other's places. A channel
+    /// that is to be the same but for its title goes on.
+    fn settle(&mut self) -> Result<(), String> {
+        let mut wanted = BTreeMap::new();
+        for (name, entry) in self.entries.iter().filter(|(_, entry)| entry.runs) {
+            wanted.insert(name.clone(), self.config.channel(name, &entry.table)?);
+        }
+        let running = self.station.channels().map(|channel| channel.name().to_owned());
+        for name in running.collect::<Vec<_>>() {
+            let stays = match (wanted.get(&name), self.station.channel_mut(&name)) {
+                (Some(config), Some(channel)) => channel.retitle(config),
+                _ => false,
+            };
+            if !stays {
+                self.station.remove(&name);
+            } else if let Some(exhibit) = self.station.lineup().get(&name) {
+                exhibit.set_title(wanted.get(&name).and_then(|config| config.title.clone()));
+            }
+        }
+        for (name, config) in wanted {
+            if self.station.channel(&name).is_none() {
+                self.station.add(config).map_err(|error| format!("{name}: {error}"))?;
+            }
+        }
+        Ok(())
     }
 
     fn obey(&mut self, order: Order) -> Result<(), String> {
         match order {
             Order::Put(name, table) => {
-                self.config.channel(&name, &table)?;
-                let before = self.entries.get(&name).map(|entry| entry.table.clone());
+                self.check(&name, &table)?;
+                let entry = Entry { runs: table.enabled, table: *table };
+                let before = self.entries.insert(name.clone(), entry);
+                self.settle()?;
                 let verb = if before.is_some() { "changed" } else { "added" };
-                self.entries.insert(name.clone(), Entry { runs: table.enabled, table: *table });
-                self.set(&name)?;
                 self.journal.of(&name).say(Line::Event, verb);
             }
             Order::Remove(name) => {
                 self.entries.remove(&name).ok_or_else(|| unknown(&name))?;
-                self.set(&name)?;
+                self.settle()?;
                 self.journal.of(&name).say(Line::Event, "removed");
             }
             Order::Run(name, runs) => {
                 self.entries.get_mut(&name).ok_or_else(|| unknown(&name))?.runs = runs;
-                self.set(&name)?;
+                self.settle()?;
                 let verb = if runs { "started" } else { "stopped" };
                 self.journal.of(&name).say(Line::Event, verb);
             }
@@ -247,15 +273,12 @@ impl Serving {
             changed += u64::from(same.is_none());
             self.entries.insert(name.clone(), entry);
         }
-        let gone: Vec<String> =
-            before.into_keys().filter(|name| !self.entries.contains_key(name)).collect();
-        for name in gone.iter().chain(config.channels.keys()) {
-            if let Err(why) = self.set(name) {
-                self.journal.of(name).say(Line::Trouble, why);
-            }
-        }
-        let (gone, changed) = (count(gone.len() as u64, "channel"), count(changed, "channel"));
+        let gone = before.keys().filter(|name| !self.entries.contains_key(*name)).count();
         self.config.channels = config.channels;
+        if let Err(why) = self.settle() {
+            self.journal.say(Line::Trouble, why);
+        }
+        let (gone, changed) = (count(gone as u64, "channel"), count(changed, "channel"));
         let text = format!("read {} again: {changed} new or changed, {gone} gone", path.display());
         self.journal.say(Line::Event, text);
         Ok(())

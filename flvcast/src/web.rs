@@ -19,10 +19,10 @@ use std::{
 use axum::{
     Extension, Json, Router,
     extract::{
-        Path, Query, State,
+        FromRequestParts, Path, Query, State,
         ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
     },
-    http::{HeaderMap, HeaderName, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, Method, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -31,8 +31,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 pub use assets::{console_assets, is_reserved};
-pub use connections::Limits;
-use connections::{Connection, Connections};
+use connections::Connection;
+pub use connections::{Connections, Limits};
 pub use figures::{Figures, Frames, Shown, Stream, ViewerFigures};
 #[cfg(feature = "demo")]
 pub use lineup::FigureSource;
@@ -78,6 +78,25 @@ pub fn host_of(listener: &TcpListener) -> Result<String, Error> {
     })
 }
 
+/// Answers on a listener, on a thread of its own and within limits, for ever.
+pub fn answer(
+    name: &str,
+    listener: TcpListener,
+    connections: Arc<Connections>,
+    router: Router,
+) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name(name.into()).spawn(move || {
+        runtime.block_on(async {
+            match tokio::net::TcpListener::from_std(listener) {
+                Ok(listener) => connections.accept(listener, router).await,
+                Err(error) => log::error!("HTTP ends: {error}"),
+            }
+        });
+    })?;
+    Ok(())
+}
+
 /// A server that runs.
 #[derive(Debug)]
 pub struct Web {
@@ -101,18 +120,8 @@ impl Web {
 pub fn serve(listener: TcpListener, lineup: Lineup, config: WebConfig) -> Result<Web, Error> {
     let connections = Arc::new(Connections::new(config.limits));
     let shared = Shared { lineup, connections: connections.clone(), token: config.token };
-    let web = Web { connections: connections.clone() };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new().name("http".into()).spawn(move || {
-        runtime.block_on(async {
-            let listener = match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => listener,
-                Err(error) => return log::error!("HTTP ends: {error}"),
-            };
-            connections.accept(listener, router(shared)).await;
-        });
-    })?;
-    Ok(web)
+    answer("http", listener, connections.clone(), router(shared))?;
+    Ok(Web { connections })
 }
 
 fn router(shared: Shared) -> Router {
@@ -124,7 +133,7 @@ fn router(shared: Shared) -> Router {
         .route("/{name}/hls/{part}", get(hls_part).options(preflight))
         .route("/{name}/saved", get(saved_list))
         .route("/{name}/saved/{film}", get(saved_film).options(preflight))
-        .fallback(|State(shared): State<Shared>| async move { not_found(&shared.lineup) })
+        .fallback(|State(shared): State<Shared>| async move { not_found(&shared) })
         .with_state(shared)
 }
 
@@ -154,10 +163,25 @@ struct Wishes {
     from: Option<f64>,
 }
 
-/// Whoever asks.
+/// What somebody wants who shows the token, if one is wanted; others are refused.
+struct Allowed(Wishes);
+
+impl FromRequestParts<Shared> for Allowed {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Response> {
+        let wishes = Query::<Wishes>::try_from_uri(&parts.uri);
+        let Query(wishes) = wishes.map_err(IntoResponse::into_response)?;
+        match token::may(shared.token.as_ref(), wishes.token.as_deref(), &parts.headers) {
+            true => Ok(Self(wishes)),
+            false => Err(token::refusal()),
+        }
+    }
+}
+
+/// Whoever asks for a film.
 struct Request {
     method: Method,
-    headers: HeaderMap,
     wishes: Wishes,
     connection: Arc<Connection>,
     /// It wants a WebSocket.
@@ -183,20 +207,13 @@ struct Listed {
     http_viewers: usize,
 }
 
-async fn channels(
-    State(shared): State<Shared>,
-    Query(wishes): Query<Wishes>,
-    headers: HeaderMap,
-) -> Response {
-    if !token::may(shared.token.as_ref(), wishes.token.as_deref(), &headers) {
-        return token::refusal();
-    }
+async fn channels(State(shared): State<Shared>, _: Allowed) -> Response {
     let list = |exhibit: Arc<Exhibit>| {
         let figures = exhibit.figures();
         Listed {
             path: channel_path(&exhibit.name)[1..].to_owned(),
             name: exhibit.name.clone(),
-            title: exhibit.title.clone(),
+            title: exhibit.title(),
             shown: figures.shown,
             http_viewers: figures.http_viewers,
         }
@@ -205,14 +222,7 @@ async fn channels(
 }
 
 /// Of the only channel.
-async fn only_figures(
-    State(shared): State<Shared>,
-    Query(wishes): Query<Wishes>,
-    headers: HeaderMap,
-) -> Response {
-    if !token::may(shared.token.as_ref(), wishes.token.as_deref(), &headers) {
-        return token::refusal();
-    }
+async fn only_figures(State(shared): State<Shared>, _: Allowed) -> Response {
     match &shared.lineup.all()[..] {
         [exhibit] => fresh(Json(exhibit.figures())),
         _ => (StatusCode::NOT_FOUND, "there are several channels; see channels.json\n")
@@ -231,11 +241,10 @@ async fn of_channel(
     State(shared): State<Shared>,
     Extension(connection): Extension<Arc<Connection>>,
     Path(path): Path<String>,
-    Query(wishes): Query<Wishes>,
+    allowed: Result<Allowed, Response>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-    headers: HeaderMap,
 ) -> Response {
-    let request = Request { method, headers, wishes, connection, upgrade: upgrade.ok() };
+    // The bare page tells nothing.
     if shared.lineup.get(&path).is_some() {
         return assets::page(assets::CHANNEL);
     }
@@ -243,14 +252,18 @@ async fn of_channel(
         let exhibit = shared.lineup.get(name)?;
         ["flv", "json", "m3u8"].contains(&kind).then_some((exhibit, kind))
     });
-    let Some((exhibit, kind)) = found else { return not_found(&shared.lineup) };
-    if !token::may(shared.token.as_ref(), request.wishes.token.as_deref(), &request.headers) {
-        return token::refusal();
-    }
+    let Some((exhibit, kind)) = found else { return not_found(&shared) };
+    let wishes = match allowed {
+        Ok(Allowed(wishes)) => wishes,
+        Err(refusal) => return refusal,
+    };
     match kind {
         "json" => fresh(Json(exhibit.figures())),
-        "m3u8" => hls::playlist(&exhibit, &query(request.wishes.token.as_deref())),
-        _ => film(&shared, &exhibit, request),
+        "m3u8" => hls::playlist(&exhibit, &query(wishes.token.as_deref())),
+        _ => {
+            let upgrade = upgrade.ok();
+            film(&shared, &exhibit, Request { method, wishes, connection, upgrade })
+        }
     }
 }
 
@@ -262,15 +275,11 @@ fn query(token: Option<&str>) -> String {
 async fn hls_part(
     State(shared): State<Shared>,
     Path((name, part)): Path<(String, String)>,
-    Query(wishes): Query<Wishes>,
-    headers: HeaderMap,
+    _: Allowed,
 ) -> Response {
-    if !token::may(shared.token.as_ref(), wishes.token.as_deref(), &headers) {
-        return token::refusal();
-    }
     match shared.lineup.get(&name) {
         Some(exhibit) => hls::part(&exhibit, &part),
-        None => not_found(&shared.lineup),
+        None => not_found(&shared),
     }
 }
 
@@ -278,12 +287,8 @@ async fn hls_part(
 async fn saved_list(
     State(shared): State<Shared>,
     Path(name): Path<String>,
-    Query(wishes): Query<Wishes>,
-    headers: HeaderMap,
+    _: Allowed,
 ) -> Response {
-    if !token::may(shared.token.as_ref(), wishes.token.as_deref(), &headers) {
-        return token::refusal();
-    }
     match shared.lineup.get(&name).and_then(|exhibit| exhibit.shelf().cloned()) {
         Some(shelf) => saved::list(shelf).await,
         None => (StatusCode::NOT_FOUND, "nothing is saved of this\n").into_response(),
@@ -294,15 +299,12 @@ async fn saved_film(
     State(shared): State<Shared>,
     Extension(connection): Extension<Arc<Connection>>,
     Path((name, film)): Path<(String, String)>,
-    Query(wishes): Query<Wishes>,
+    Allowed(wishes): Allowed,
     headers: HeaderMap,
 ) -> Response {
-    if !token::may(shared.token.as_ref(), wishes.token.as_deref(), &headers) {
-        return token::refusal();
-    }
     let exhibit = shared.lineup.get(&name);
     let shelf = exhibit.as_ref().and_then(|exhibit| Some((exhibit.shelf()?.clone(), exhibit)));
-    let Some((shelf, exhibit)) = shelf else { return not_found(&shared.lineup) };
+    let Some((shelf, exhibit)) = shelf else { return not_found(&shared) };
     let Some(seat) = shared.connections.seat(&connection, exhibit.viewers()) else {
         return too_many();
     };
@@ -316,9 +318,12 @@ fn too_many() -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "10")], HINT).into_response()
 }
 
-fn not_found(lineup: &Lineup) -> Response {
-    let hint = match &lineup.all()[..] {
-        [only] => format!("not here; the film is at {}.flv\n", channel_path(&only.name)),
+/// Which channels there are is told to those only who may know.
+fn not_found(shared: &Shared) -> Response {
+    let hint = match &shared.lineup.all()[..] {
+        [only] if shared.token.is_none() => {
+            format!("not here; the film is at {}.flv\n", channel_path(&only.name))
+        }
         _ => "not here; the channels are listed at /\n".to_owned(),
     };
     (StatusCode::NOT_FOUND, hint).into_response()

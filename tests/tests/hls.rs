@@ -34,7 +34,8 @@ fn segments_are_whole_and_follow_each_other() {
         .split_once("#EXT-X-TARGETDURATION:")
         .and_then(|(_, rest)| rest.lines().next()?.parse().ok())
         .unwrap();
-    let init = get(&station.http, "/news/hls/init-0.mp4");
+    let init = playlist.split_once("URI=\"").and_then(|(_, rest)| rest.split_once('"'));
+    let init = get(&station.http, &format!("/{}", init.unwrap().0));
     assert_eq!(init.status, 200);
     let mut ends = 0.0;
     let lines: Vec<&str> = playlist.lines().collect();

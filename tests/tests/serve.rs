@@ -56,6 +56,17 @@ fn a_channel_that_changes_or_fails_disturbs_no_other() {
     station.wait_for("changing", "stopped", |view| view["phase"] == "stopped");
     assert_eq!(station.order("POST", "/api/channels/changing/start", "").status, 204);
     station.wait_for_live("changing");
+    let kept = |name: &str| station.view(name).unwrap()["kept_ms"].as_u64().unwrap();
+    let before = kept("changing");
+    station
+        .reload(&THREE.replace("[channel.changing]\n", "[channel.changing]\ntitle = \"Newer\"\n"));
+    station.wait_for("changing", "renamed again", |view| view["title"] == "Newer");
+    assert!(kept("changing") >= before, "another title disturbs nothing");
+    let taken = "{\"source\":\"film.flv\",\"group-prefix\":\"bittube.vanderbilt.edu/ste\"}";
+    let refused = station.order("PUT", "/api/channels/ady", taken);
+    assert_eq!(refused.status, 422);
+    assert!(refused.text().contains("'steady' has the same group"), "{}", refused.text());
+    assert!(station.view("ady").is_none());
     let more = "{\"source\":\"film.flv\",\"loop\":true}";
     for _ in 0..5 {
         assert_eq!(station.order("PUT", "/api/channels/more", more).status, 204);

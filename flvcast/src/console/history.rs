@@ -3,8 +3,8 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     fs::{self, File, OpenOptions},
-    io::{self, BufRead, BufReader, Write},
-    path::Path,
+    io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
@@ -24,13 +24,18 @@ pub const NAMES: [&str; 8] = [
 pub const FINE: u64 = 2;
 /// Seconds between points of the last day.
 const COARSE: u64 = 60;
+/// In the folder.
+const FILE: &str = "history.jsonl";
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
 /// Channels that figures are kept of.
 const MAX_CHANNELS: usize = 1000;
-/// A line of the file that is longer is none of ours, nor is a file with more lines.
+/// A line of the file that is longer is none of ours.
 const MAX_LINE: usize = 4096;
-const MAX_LINES: usize = 4_000_000;
+/// So much of a file's end is read: more than a day of all channels.
+const MAX_READ: u64 = 512 << 20;
+/// The file is written anew when it has twice the lines of a day, and so many more.
+const SPARE: usize = 10_000;
 
 /// Figures at one time; what is not known is not a number.
 type Values = [f32; NAMES.len()];
@@ -91,7 +96,15 @@ pub struct Columns {
 #[derive(Debug, Default)]
 pub struct History {
     series: BTreeMap<String, Series>,
-    file: Option<File>,
+    file: Option<Store>,
+}
+
+/// The file, and how many lines it has.
+#[derive(Debug)]
+struct Store {
+    folder: PathBuf,
+    file: File,
+    lines: usize,
 }
 
 /// A line of the file.
@@ -106,42 +119,30 @@ impl History {
     /// Kept in a file in this folder; what is older than a day, or from the future, is left out.
     pub fn kept_in(folder: &Path, now: u64) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
-        let path = folder.join("history.jsonl");
         let mut history = Self::default();
-        if let Ok(file) = File::open(&path) {
-            history.read(file, now);
+        if let Ok(file) = File::open(folder.join(FILE)) {
+            history.read(file, now)?;
         }
-        // What is left is written anew, so that the file does not grow for ever.
-        let fresh = folder.join("history.jsonl.new");
-        let mut file = File::create(&fresh)?;
-        let mut text = String::new();
-        for (channel, series) in &history.series {
-            for point in &series.coarse {
-                text += &line(channel, point);
-            }
-        }
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&fresh, &path)?;
-        history.file = Some(OpenOptions::new().append(true).open(&path)?);
+        history.write_anew(folder.to_owned())?;
         Ok(history)
     }
 
-    fn read(&mut self, file: File, now: u64) {
+    fn read(&mut self, mut file: File, now: u64) -> io::Result<()> {
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(MAX_READ)))?;
         let mut lines = BufReader::new(file);
-        for _ in 0..MAX_LINES {
+        loop {
             let mut bytes = Vec::new();
-            let limit = MAX_LINE as u64;
-            let read = io::Read::take(&mut lines, limit).read_until(b'\n', &mut bytes);
-            if !matches!(read, Ok(1..)) {
-                return;
+            let count = Read::take(&mut lines, MAX_LINE as u64).read_until(b'\n', &mut bytes)?;
+            if count == 0 {
+                return Ok(());
             }
             // A line that was cut, or is not ours, is passed over.
             let Ok(line) = serde_json::from_slice::<Line>(&bytes) else { continue };
             let is_of_today = line.time <= now && line.time + DAY > now;
             if is_of_today
                 && line.values.len() == NAMES.len()
-                && let Some(series) = self.series(&line.channel)
+                && let Some(series) = self.series(&line.channel, now)
                 && series.coarse.back().is_none_or(|last| last.time < line.time)
             {
                 let values = std::array::from_fn(|index| line.values[index].unwrap_or(f32::NAN));
@@ -150,7 +151,42 @@ impl History {
         }
     }
 
-    fn series(&mut self, channel: &str) -> Option<&mut Series> {
+    /// Only what is still charted, so that the file does not grow for ever.
+    fn write_anew(&mut self, folder: PathBuf) -> io::Result<()> {
+        let fresh = folder.join("history.jsonl.new");
+        let (mut text, mut lines) = (String::new(), 0);
+        for (channel, series) in &self.series {
+            lines += series.coarse.len();
+            text.extend(series.coarse.iter().map(|point| line(channel, point)));
+        }
+        let mut file = File::create(&fresh)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&fresh, folder.join(FILE))?;
+        let file = OpenOptions::new().append(true).open(folder.join(FILE))?;
+        self.file = Some(Store { folder, file, lines });
+        Ok(())
+    }
+
+    fn append(&mut self, text: &str) -> io::Result<()> {
+        let charted: usize = self.series.values().map(|series| series.coarse.len()).sum();
+        let Some(store) = &mut self.file else { return Ok(()) };
+        store.lines += 1;
+        if store.lines > 2 * charted + SPARE {
+            let folder = store.folder.clone();
+            return self.write_anew(folder);
+        }
+        store.file.write_all(text.as_bytes())
+    }
+
+    /// A channel's past. Where there are too many, those without one for a day make room.
+    fn series(&mut self, channel: &str, now: u64) -> Option<&mut Series> {
+        if !self.series.contains_key(channel) && self.series.len() >= MAX_CHANNELS {
+            self.series.retain(|_, series| {
+                let last = series.fine.back().or(series.coarse.back());
+                last.is_some_and(|last| last.time + DAY > now)
+            });
+        }
         if !self.series.contains_key(channel) && self.series.len() >= MAX_CHANNELS {
             return None;
         }
@@ -165,7 +201,7 @@ impl History {
         values: [Option<f64>; NAMES.len()],
     ) -> io::Result<()> {
         let values = values.map(|value| value.map_or(f32::NAN, |value| value as f32));
-        let Some(series) = self.series(channel) else { return Ok(()) };
+        let Some(series) = self.series(channel, time) else { return Ok(()) };
         // A clock that was set back takes what it had not reached yet with it.
         for points in [&mut series.fine, &mut series.coarse] {
             while points.back().is_some_and(|last| last.time >= time) {
@@ -187,10 +223,7 @@ impl History {
         while series.coarse.front().is_some_and(|first| first.time + DAY < time) {
             series.coarse.pop_front();
         }
-        match &mut self.file {
-            Some(file) => file.write_all(line(channel, &mean).as_bytes()),
-            None => Ok(()),
-        }
+        self.append(&line(channel, &mean))
     }
 
     /// What a chart shows.
@@ -278,6 +311,24 @@ mod tests {
         assert!(history.columns("news", Span::Hour, later + 120).time.len() > 60);
         let next_day = History::kept_in(folder.path(), NOW + 2 * DAY).unwrap();
         assert!(next_day.columns("news", Span::Day, NOW + 2 * DAY).time.is_empty());
+    }
+
+    #[test]
+    fn the_file_of_a_long_run_stays_small_and_channels_that_are_gone_make_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut history = History::kept_in(folder.path(), NOW).unwrap();
+        for channel in 0..MAX_CHANNELS {
+            history.push(&channel.to_string(), NOW, some(1.0)).unwrap();
+        }
+        for minute in 1..30_000 {
+            history.push("news", NOW + DAY + minute * COARSE, some(1.0)).unwrap();
+        }
+        let now = NOW + DAY + 30_000 * COARSE;
+        assert!(history.columns("news", Span::Day, now).time.len() > 1000);
+        let text = fs::read_to_string(folder.path().join(FILE)).unwrap();
+        assert!(text.lines().count() < 15_000, "{} lines", text.lines().count());
+        let again = History::kept_in(folder.path(), now).unwrap();
+        assert!(again.columns("news", Span::Day, now).time.len() > 1000);
     }
 
     #[test]

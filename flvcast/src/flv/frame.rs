@@ -31,7 +31,7 @@ pub fn inside(tag: &Tag) -> Option<Inside> {
             (first & 0x0f <= 1).then_some(Inside { offset: 5, composition: 0 })
         }
         TagKind::Audio => {
-            let offset = if codec == Codec::AAC { 2 } else { 1 };
+            let offset = if codec.needs_parameters() { 2 } else { 1 };
             Some(Inside { offset, composition: 0 })
         }
     }?;
@@ -74,6 +74,7 @@ mod tests {
         assert_eq!(of(Audio, &[0xaf, 1, 0x21]), Some((2, 0)));
         assert_eq!(of(Audio, &[0x2f, 0xff]), Some((1, 0)));
         assert_eq!(of(Audio, b"\x91Opusx"), Some((5, 0)));
+        assert_eq!(of(Audio, &[0xdf, 1, 0xfc]), Some((2, 0)), "Opus before it had a fourcc");
         for short in [&b""[..], b"\x17\x01\x00", b"\x91hvc1\x00"] {
             assert_eq!(of(Video, short), None);
         }

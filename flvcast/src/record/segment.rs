@@ -3,6 +3,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Seek, SeekFrom, Write},
+    path::PathBuf,
     time::SystemTime,
 };
 
@@ -30,6 +31,11 @@ pub struct Segment {
     waiting: Vec<u8>,
     lines: String,
     tracks: Tracks,
+    /// What decoders must know for all of it.
+    headers: StreamHeaders,
+    /// Sound or a picture is in the file.
+    has_media: bool,
+    paths: [PathBuf; 2],
     /// Where the metadata says how long it is.
     duration_at: u64,
 }
@@ -42,9 +48,9 @@ impl Segment {
         zero: u64,
         headers: &StreamHeaders,
     ) -> io::Result<Self> {
-        let (name, film, index) = shelf.next(now)?;
-        let create = |path| OpenOptions::new().write(true).create_new(true).open(path);
-        let (film, index) = (create(&film)?, create(&index)?);
+        let (name, film_path, index_path) = shelf.next(now)?;
+        let create = |path: &PathBuf| OpenOptions::new().write(true).create_new(true).open(path);
+        let (film, index) = (create(&film_path)?, create(&index_path)?);
         let (said, number_at) = metadata::with_duration(headers.metadata());
         let said = Tag { kind: TagKind::Script, timestamp: 0, payload: said };
         let mut waiting = file_header(Tracks::BOTH).to_vec();
@@ -55,7 +61,7 @@ impl Segment {
         }
         let lines = String::new();
         let tracks = Tracks::default();
-        let segment = Self {
+        Ok(Self {
             name,
             film,
             index,
@@ -65,9 +71,11 @@ impl Segment {
             waiting,
             lines,
             tracks,
+            headers: headers.clone(),
+            has_media: false,
+            paths: [film_path, index_path],
             duration_at,
-        };
-        Ok(segment)
+        })
     }
 
     /// The file's name.
@@ -78,6 +86,16 @@ impl Segment {
     /// The programme's time at its beginning.
     pub fn zero(&self) -> u64 {
         self.zero
+    }
+
+    /// Whether a file that began with these parameters can go on with those.
+    pub fn can_go_on_with(&self, headers: &StreamHeaders) -> bool {
+        self.headers.has_same_parameters(headers)
+    }
+
+    /// Whether sound or a picture is in the file.
+    pub fn has_media(&self) -> bool {
+        self.has_media
     }
 
     /// Bytes so far.
@@ -109,10 +127,12 @@ impl Segment {
         if let Err(error) = self.film.write_all(&self.waiting) {
             let _ = self.film.set_len(self.written);
             self.waiting.clear();
+            self.lines.clear();
             return Err(error);
         }
         self.written += self.waiting.len() as u64;
         self.waiting.clear();
+        self.has_media |= !self.lines.is_empty();
         self.index.write_all(self.lines.as_bytes())?;
         self.lines.clear();
         Ok(())
@@ -120,6 +140,11 @@ impl Segment {
 
     /// The header promises what turned out to be there, and says how long it is.
     pub fn close(mut self) {
+        if !self.has_media && self.lines.is_empty() {
+            // Nobody misses a file with nothing in it.
+            self.paths.iter().for_each(|path| drop(std::fs::remove_file(path)));
+            return;
+        }
         // Of what cannot be written any more the rest is whole.
         let _ = self.flush().and_then(|()| {
             self.film.seek(SeekFrom::Start(0))?;

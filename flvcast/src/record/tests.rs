@@ -172,6 +172,26 @@ fn a_folder_that_cannot_be_written_is_told_of_and_tried_again() {
 }
 
 #[test]
+fn other_parameters_begin_another_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut show = Show::new();
+    for parameters in [1, 2] {
+        show.push(TagKind::Video, vec![0x17, 0, 0, 0, 0, parameters]);
+        for at in 0..60 {
+            let first = if at == 0 { 0x17 } else { 0x27 };
+            show.push(TagKind::Video, vec![first, 1, 0, 0, 0, parameters, at]);
+            show.push(TagKind::Audio, vec![0x2f, at, parameters]);
+            show.time += 40;
+        }
+    }
+    let shelf = recorded(folder.path(), &show, Duration::from_secs(60));
+    assert_eq!(shelf.list().len(), 2);
+    let second = replayed(&shelf, ReplayFrom::After(Duration::from_secs(3)));
+    assert_eq!(second[0].payload[5], 2, "its own parameters come first");
+    assert!(second.iter().filter(|tag| tag.kind == TagKind::Video).all(|tag| tag.payload[5] == 2));
+}
+
+#[test]
 fn sizes_as_people_write_them() {
     assert_eq!(size("20G"), Ok(20_000_000_000));
     assert_eq!(size("1.5 M"), Ok(1_500_000));

@@ -115,8 +115,8 @@ pub struct Channel {
     was_live: bool,
     is_contested: bool,
     recording: Option<(Arc<Shelf>, SharedState)>,
-    /// Hears of every tag that is cast.
-    witness: Option<Sender<Tag>>,
+    /// Hears of every tag that is cast, and when.
+    witness: Option<Sender<(Tag, Instant)>>,
     journal: Journal,
 }
 
@@ -187,6 +187,16 @@ impl Channel {
     /// What it is to be.
     pub fn config(&self) -> &ChannelConfig {
         &self.config
+    }
+
+    /// Takes another title, if that is all that is to be different. Whether it is.
+    pub fn retitle(&mut self, wanted: &ChannelConfig) -> bool {
+        let titled = ChannelConfig { title: wanted.title.clone(), ..self.config.clone() };
+        let is_all = titled == *wanted;
+        if is_all {
+            self.config = titled;
+        }
+        is_all
     }
 
     /// Whether it casts.
@@ -267,7 +277,7 @@ impl Channel {
 
     /// Somebody wants to know every tag that is cast from now on.
     #[cfg(feature = "demo")]
-    pub fn set_witness(&mut self, witness: Sender<Tag>) {
+    pub fn set_witness(&mut self, witness: Sender<(Tag, Instant)>) {
         self.witness = Some(witness);
     }
 
@@ -365,7 +375,7 @@ impl Channel {
                 (*has_tags, *pause) = (true, FIRST_PAUSE);
                 if let Some(witness) = witness {
                     // Who does not listen any more hears nothing.
-                    let _ = witness.send(tag.clone());
+                    let _ = witness.send((tag.clone(), Instant::now()));
                 }
                 link.publish(member, tag.clone());
                 screen.take(now, tag);

@@ -13,6 +13,8 @@ use crate::{
 
 /// Sounds and pictures remembered: a minute and more.
 const MEMORY: usize = 8192;
+/// A feed that is so much unlike what was shown is another one.
+const MAX_MISSES: u32 = 100;
 /// Sound is stored a little before or behind its picture.
 const INTERLEAVING: u64 = 64;
 
@@ -61,7 +63,7 @@ enum Entry {
     AwaitsKey,
     /// It repeats what was shown, sound and pictures each from a place on; nothing once it is
     /// through.
-    Repeats { cursors: [Option<Cursor>; 2], has_shown: bool },
+    Repeats { cursors: [Option<Cursor>; 2], has_shown: bool, misses: u32 },
     /// All of it is new.
     Through,
 }
@@ -148,7 +150,7 @@ impl Splice {
             Some(at) => {
                 let at = self.forgotten + at as u64;
                 let cursors = [Some(Cursor::Near(at)), Some(Cursor::From(at))];
-                self.entry = Entry::Repeats { cursors, has_shown: false };
+                self.entry = Entry::Repeats { cursors, has_shown: false, misses: 0 };
                 self.skip(tag)
             }
             None => {
@@ -161,21 +163,29 @@ impl Splice {
 
     /// While a feed repeats what was shown, its sounds and pictures are found again in order.
     fn skip(&mut self, tag: &Tag) -> Verdict {
-        let Entry::Repeats { mut cursors, mut has_shown } = self.entry else {
+        let Entry::Repeats { mut cursors, mut has_shown, mut misses } = self.entry else {
             return Verdict::Show;
         };
         let wanted = identity(tag);
         let cursor = &mut cursors[index(tag.kind)];
         let found = cursor.and_then(|cursor| self.find(wanted, cursor));
-        *cursor = found.map(|at| Cursor::From(at + 1));
+        // What was lost when the rest was shown has no place any more.
+        let is_lost = found.is_none()
+            && misses < MAX_MISSES
+            && cursor.is_some_and(|cursor| self.has_more(tag.kind, cursor));
+        misses += u32::from(is_lost);
+        if !is_lost {
+            *cursor = found.map(|at| Cursor::From(at + 1));
+        }
         let verdict = match found {
             Some(_) => Verdict::Drop,
+            None if is_lost => Verdict::Drop,
             None if std::mem::replace(&mut has_shown, true) => Verdict::Show,
             None => Verdict::Follow,
         };
         self.entry = match cursors {
             [None, None] => Entry::Through,
-            cursors => Entry::Repeats { cursors, has_shown },
+            cursors => Entry::Repeats { cursors, has_shown, misses },
         };
         if verdict != Verdict::Drop {
             self.remember(tag);
@@ -195,6 +205,13 @@ impl Splice {
                 .flat_map(|away| [at + away, at.saturating_sub(away)])
                 .find(is_there),
         }
+    }
+
+    /// Whether something of a kind was shown after what is looked for next.
+    fn has_more(&self, kind: TagKind, cursor: Cursor) -> bool {
+        let (Cursor::From(from) | Cursor::Near(from)) = cursor;
+        let skipped = usize::try_from(from.saturating_sub(self.forgotten)).unwrap_or(usize::MAX);
+        self.memory.iter().skip(skipped).any(|shown| shown.kind == kind)
     }
 
     fn remember(&mut self, tag: &Tag) {
@@ -273,6 +290,18 @@ mod tests {
         assert_eq!((screen.begun, screen.followed), (0, 2));
         screen.take(&mut splice, Feed::StandIn, &film(61, 80));
         assert_eq!(screen.pictures.len(), 100, "the stand-in is shown no more");
+    }
+
+    #[test]
+    fn a_picture_that_was_lost_is_not_shown_later() {
+        let (mut splice, mut screen) = (Splice::default(), Screen::default());
+        let mut swarm = film(0, 34);
+        swarm.retain(|tag| tag.timestamp != 31 * 40);
+        screen.take(&mut splice, Feed::Swarm, &swarm);
+        splice.stand_in();
+        screen.take(&mut splice, Feed::StandIn, &film(28, 50));
+        let expected: Vec<u32> = (0..50).filter(|number| *number != 31).collect();
+        assert_eq!(screen.pictures, expected);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! asked for.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 use super::{channel_path, lineup::Exhibit};
 use crate::{
-    flv::{Codec, TagKind},
+    flv::Codec,
     fmp4::{self, Packable},
     hub::{Cut, Hub},
 };
@@ -27,9 +27,17 @@ const REMEMBERED: usize = 4;
 const MIN_TARGET: u64 = 2;
 
 /// Made segments of a channel, and what its players were told.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Packager {
+    /// In the names of all parts: what a channel of this name had before is something else.
+    id: String,
     made: Mutex<Made>,
+}
+
+impl Default for Packager {
+    fn default() -> Self {
+        Self { id: format!("{:08x}", rand::random::<u32>()), made: Mutex::default() }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -42,6 +50,12 @@ struct Made {
 /// The playlist: `query` goes after each name, for those who need a token.
 pub fn playlist(exhibit: &Exhibit, query: &str) -> Response {
     let (cuts, end) = exhibit.hub.cuts();
+    if let Some(cut) = cuts.last().filter(|cut| packed(cut).is_none()) {
+        let names = cut.headers.tags().filter_map(|tag| tag.anatomy().codec).map(Codec::name);
+        let names = names.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ");
+        let hint = format!("HLS cannot carry this ({names}); take the film as .flv\n");
+        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, hint).into_response();
+    }
     let whole = if end.is_some() { cuts.len() } else { cuts.len().saturating_sub(1) };
     if whole == 0 {
         const HINT: &str = "nothing to play yet; try again in some seconds\n";
@@ -58,7 +72,7 @@ pub fn playlist(exhibit: &Exhibit, query: &str) -> Response {
         made.target = made.target.max(longest).max(MIN_TARGET);
         made.target
     };
-    let name = &channel_path(&exhibit.name)[1..];
+    let parts = format!("{}/hls/{}-", &channel_path(&exhibit.name)[1..], exhibit.packager().id);
     let mut text = format!(
         "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:{target}\n#EXT-X-MEDIA-SEQUENCE:{}\n\
          #EXT-X-DISCONTINUITY-SEQUENCE:{}\n#EXT-X-INDEPENDENT-SEGMENTS\n",
@@ -72,10 +86,10 @@ pub fn playlist(exhibit: &Exhibit, query: &str) -> Response {
             }
             version = Some(cut.version);
             // Writing to a string does not fail.
-            let _ = writeln!(text, "#EXT-X-MAP:URI=\"{name}/hls/init-{}.mp4{query}\"", cut.version);
+            let _ = writeln!(text, "#EXT-X-MAP:URI=\"{parts}init-{}.mp4{query}\"", cut.version);
         }
         let seconds = length(index) as f64 / 1000.0;
-        let _ = write!(text, "#EXTINF:{seconds:.3},\n{name}/hls/{}.m4s{query}\n", cut.sequence);
+        let _ = write!(text, "#EXTINF:{seconds:.3},\n{parts}{}.m4s{query}\n", cut.sequence);
     }
     if end.is_some() {
         text += "#EXT-X-ENDLIST\n";
@@ -88,8 +102,10 @@ pub fn playlist(exhibit: &Exhibit, query: &str) -> Response {
     (head, text).into_response()
 }
 
-/// `init-VERSION.mp4` or `SEQUENCE.m4s`.
+/// `ID-init-VERSION.mp4` or `ID-SEQUENCE.m4s`.
 pub fn part(exhibit: &Exhibit, name: &str) -> Response {
+    let own = name.strip_prefix(&exhibit.packager().id).and_then(|rest| rest.strip_prefix('-'));
+    let name = own.unwrap_or_default();
     let version = name.strip_prefix("init-").and_then(|name| name.strip_suffix(".mp4"));
     let made = match version {
         Some(version) => version.parse().ok().and_then(|version| init(&exhibit.hub, version)),
@@ -105,7 +121,7 @@ pub fn part(exhibit: &Exhibit, name: &str) -> Response {
     let head = [
         (header::CONTENT_TYPE, "video/mp4".to_owned()),
         (header::CONTENT_LENGTH, length.to_string()),
-        (header::CACHE_CONTROL, "no-cache".to_owned()),
+        (header::CACHE_CONTROL, "max-age=3600".to_owned()),
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*".to_owned()),
     ];
     let chunks: Vec<_> = chunks.iter().cloned().map(Ok::<_, std::io::Error>).collect();
@@ -115,20 +131,12 @@ pub fn part(exhibit: &Exhibit, name: &str) -> Response {
 fn init(hub: &Hub, version: u64) -> Option<Arc<Vec<Bytes>>> {
     let (cuts, _) = hub.cuts();
     let cut = cuts.iter().find(|cut| cut.version == version)?;
-    Some(Arc::new(vec![packed(hub, cut)?.0]))
+    Some(Arc::new(vec![packed(cut)?.0]))
 }
 
 /// The initialisation of a cut's segment, and its tracks.
-fn packed(hub: &Hub, cut: &Cut) -> Option<(Bytes, Packable)> {
-    fmp4::init(&cut.headers, cut.headers.parameters(TagKind::Audio).is_none() && has_mp3(hub, cut))
-}
-
-/// MP3 has no parameters: it is known by the first sound.
-fn has_mp3(hub: &Hub, cut: &Cut) -> bool {
-    const LOOK: u64 = 64;
-    let (shown, _) = hub.between(cut.number, Some(cut.number + LOOK));
-    let sound = shown.iter().find(|shown| shown.tag.kind == TagKind::Audio);
-    sound.is_some_and(|sound| sound.tag.anatomy().codec == Some(Codec::MP3))
+fn packed(cut: &Cut) -> Option<(Bytes, Packable)> {
+    fmp4::init(&cut.headers, cut.has_mp3)
 }
 
 fn segment(exhibit: &Exhibit, sequence: u64) -> Option<Arc<Vec<Bytes>>> {
@@ -143,7 +151,7 @@ fn segment(exhibit: &Exhibit, sequence: u64) -> Option<Arc<Vec<Bytes>>> {
     if next.is_none() && end.is_none() {
         return None;
     }
-    let (_, packable) = packed(&exhibit.hub, &cuts[index])?;
+    let (_, packable) = packed(&cuts[index])?;
     let (shown, following) = exhibit.hub.between(cuts[index].number, next.map(|next| next.number));
     let number = u32::try_from(sequence % u64::from(u32::MAX)).ok()? + 1;
     let made = Arc::new(fmp4::segment(number, &shown, packable, following)?);

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{
-        Arc, OnceLock, PoisonError, RwLock,
+        Arc, Mutex, OnceLock, PoisonError, RwLock,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -19,8 +19,7 @@ pub type FigureSource = Box<dyn Fn() -> Figures + Send + Sync>;
 pub struct Exhibit {
     /// In URLs.
     pub name: String,
-    /// For people, if it is not the name.
-    pub title: Option<String>,
+    title: Mutex<Option<String>>,
     /// Its programme.
     pub hub: Hub,
     figures: FigureSource,
@@ -39,7 +38,7 @@ impl fmt::Debug for Exhibit {
 impl Exhibit {
     /// A channel that nobody watches yet.
     pub fn new(name: String, title: Option<String>, hub: Hub, figures: FigureSource) -> Self {
-        let (ticks, viewers) = (OnceLock::new(), Arc::default());
+        let (ticks, viewers, title) = (OnceLock::new(), Arc::default(), Mutex::new(title));
         Self {
             name,
             title,
@@ -50,6 +49,16 @@ impl Exhibit {
             ticks,
             viewers,
         }
+    }
+
+    /// For people, if it is not the name.
+    pub fn title(&self) -> Option<String> {
+        self.title.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// It is called otherwise from now on.
+    pub fn set_title(&self, title: Option<String>) {
+        *self.title.lock().unwrap_or_else(PoisonError::into_inner) = title;
     }
 
     /// With what is kept of it in files.
@@ -70,7 +79,7 @@ impl Exhibit {
     /// What is told of it now.
     pub fn figures(&self) -> Figures {
         let http_viewers = self.viewers.load(Ordering::Relaxed);
-        let (title, kept_ms) = (self.title.clone(), self.hub.kept().as_millis() as u64);
+        let (title, kept_ms) = (self.title(), self.hub.kept().as_millis() as u64);
         Figures { http_viewers, title, kept_ms, ..(self.figures)() }
     }
 

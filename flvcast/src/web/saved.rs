@@ -50,18 +50,19 @@ pub async fn film(
     let length: u64 = parts.iter().map(|part| part.end - part.start).sum();
     let kind = (header::CONTENT_TYPE, "video/x-flv".to_owned());
     let ranges = (header::ACCEPT_RANGES, "bytes".to_owned());
+    let origins = (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*".to_owned());
     let size = |bytes: u64| (header::CONTENT_LENGTH, bytes.to_string());
     let asked = headers.get(header::RANGE).and_then(|range| range.to_str().ok());
     match asked.map(|asked| range(asked, length)) {
         None => {
             let body = body(file, parts, seat);
-            ([kind, ranges, size(length)], body).into_response()
+            ([kind, ranges, origins, size(length)], body).into_response()
         }
         Some(Some(range)) => {
             let said = format!("bytes {}-{}/{length}", range.start, range.end - 1);
             let said = (header::CONTENT_RANGE, said);
             let (bytes, parts) = (range.end - range.start, cut(&parts, &range));
-            let head = [kind, ranges, size(bytes), said];
+            let head = [kind, ranges, origins, size(bytes), said];
             (StatusCode::PARTIAL_CONTENT, head, body(file, parts, seat)).into_response()
         }
         Some(None) => {
