@@ -99,3 +99,33 @@ fn the_header_promises_what_there_is() {
     film.hub.join().take(1000, &mut out);
     assert_eq!(out[0][4], 1, "pictures alone");
 }
+
+#[test]
+fn who_watches_from_behind_stays_there_and_gets_a_little_in_advance() {
+    let mut film = Film { hub: Hub::new(Memory::REPLAY), ..Film::new() };
+    film.run(60, 50, 100);
+    let mut viewer = film.hub.join_behind(Duration::from_secs(30));
+    let (tags, taken) = tags(&mut viewer);
+    assert_eq!(taken, Taken::Early);
+    assert_eq!(tags[0].timestamp, 0);
+    let last = tags.last().unwrap().timestamp;
+    assert!((10_000..11_000).contains(&last), "{last} ms of the thirty");
+    assert!(!viewer.place().is_lost(), "it may be as far behind as it likes");
+    let all = film.hub.join_behind(Duration::MAX).take(usize::MAX, &mut Vec::new());
+    assert_eq!(all, Taken::Early, "as far as it is kept");
+    assert!(film.hub.kept() >= Duration::from_secs(57));
+}
+
+#[test]
+fn a_disk_that_stalls_loses_nothing_that_is_kept() {
+    let mut film = Film { hub: Hub::new(Memory::REPLAY), ..Film::new() };
+    let (mut patient, mut live) = (film.hub.join_patiently(), film.hub.join());
+    film.run(2, 25, 100);
+    assert_eq!([tags(&mut patient).0.len(), tags(&mut live).0.len()], [50, 50]);
+    film.run(60, 25, 100);
+    assert_eq!(live.take(1000, &mut Vec::new()), Taken::Lagged);
+    let mut rest = Vec::new();
+    assert_eq!(patient.take(usize::MAX, &mut rest), Taken::UpToDate);
+    let bytes: usize = rest.iter().map(Bytes::len).sum();
+    assert_eq!(bytes, 60 * 25 * (11 + 102 + 4), "every tag");
+}
