@@ -28,6 +28,8 @@ use crate::{
 
 /// What is looked at though nothing was heard of it.
 const LOOK: Duration = Duration::from_millis(100);
+/// Connecting takes so long at most, if a server is there; what sources give meanwhile waits.
+const CONNECTING: Duration = Duration::from_secs(2);
 /// A channel that failed is tried again after this; twice as long each time.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -384,6 +386,8 @@ impl Channel {
         };
         if was_connected || (starts_alone && broadcast.is_live()) {
             broadcast.advance(now, give)
+        } else if now.saturating_duration_since(self.started) < CONNECTING {
+            Ok(Pause::Sources)
         } else {
             broadcast.prepare(give)?;
             Ok(Pause::Sources)
