@@ -8,7 +8,7 @@ use std::{
 use netgroup::GroupSpec;
 
 use super::{
-    splice::{Feed, Verdict},
+    splice::{Act, Feed},
     stand_in::{Given, StandIn, StandInConfig},
 };
 use crate::{
@@ -432,16 +432,21 @@ impl Channel {
 
     /// Shows a tag of one of two feeds, as far as it is new.
     fn splice(&mut self, now: Instant, stand_in: &mut StandIn, from: Feed, tag: Tag) {
-        match stand_in.splice.take(from, &tag) {
-            Verdict::Drop => return,
-            Verdict::Show => {}
-            Verdict::Follow => self.screen.splice(),
-            Verdict::Begin(headers) => {
-                self.screen.begin(false);
-                headers.into_iter().for_each(|header| self.screen.take(now, header));
-            }
+        for act in stand_in.splice.take(from, tag) {
+            let tag = match act {
+                Act::Show(tag) => tag,
+                Act::Follow(tag) => {
+                    self.screen.splice();
+                    tag
+                }
+                Act::Begin(headers, tag) => {
+                    self.screen.begin(false);
+                    headers.into_iter().for_each(|header| self.screen.take(now, header));
+                    tag
+                }
+            };
+            self.screen.take(now, tag);
         }
-        self.screen.take(now, tag);
     }
 
     fn say(&self, kind: Line, text: impl std::fmt::Display) {

@@ -15,6 +15,12 @@ use crate::{
 const MEMORY: usize = 8192;
 /// A feed that is so much unlike what was shown is another one.
 const MAX_MISSES: u32 = 100;
+/// A feed is held for so long to find where it joins what is shown; longer than any of two feeds of
+/// one stream is mostly behind the other.
+const HELD_OF_SWARM_MS: i32 = 4000;
+/// Nothing is shown meanwhile.
+const HELD_OF_STAND_IN_MS: i32 = 1000;
+const MAX_HELD: usize = 2048;
 /// Sound is stored a little before or behind its picture.
 const INTERLEAVING: u64 = 64;
 
@@ -27,17 +33,15 @@ pub enum Feed {
     StandIn,
 }
 
-/// What becomes of a tag.
+/// What is to be shown.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is shown.
-    Show,
-    /// It was shown before, or is of no use.
-    Drop,
+pub enum Act {
+    /// The next.
+    Show(Tag),
     /// It follows what was shown, though its stamp is of another feed.
-    Follow,
-    /// It begins something new, after these headers.
-    Begin(Vec<Tag>),
+    Follow(Tag),
+    /// It begins something new; headers come first.
+    Begin(Vec<Tag>, Tag),
 }
 
 /// A sound or picture that was shown, by its hash.
@@ -56,11 +60,9 @@ enum Cursor {
     From(u64),
 }
 
-/// How far a feed has come that took over.
+/// How far the feed that is shown has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Entry {
-    /// Nothing can be shown before its first key frame.
-    AwaitsKey,
     /// It repeats what was shown, sound and pictures each from a place on; nothing once it is
     /// through.
     Repeats { cursors: [Option<Cursor>; 2], has_shown: bool, misses: u32 },
@@ -68,11 +70,20 @@ enum Entry {
     Through,
 }
 
+/// A feed that is to take over, held until it is known where it joins.
+#[derive(Debug)]
+struct Entering {
+    feed: Feed,
+    /// From a key frame on.
+    held: Vec<Tag>,
+}
+
 /// The joint between two feeds.
 #[derive(Debug)]
 pub struct Splice {
     current: Feed,
     entry: Entry,
+    entering: Option<Entering>,
     memory: VecDeque<Shown>,
     /// How many were forgotten.
     forgotten: u64,
@@ -84,6 +95,7 @@ impl Default for Splice {
         Self {
             current: Feed::Swarm,
             entry: Entry::Through,
+            entering: None,
             memory: VecDeque::new(),
             forgotten: 0,
             headers: Default::default(),
@@ -101,39 +113,117 @@ fn index(kind: TagKind) -> usize {
     usize::from(kind == TagKind::Video)
 }
 
+impl Entering {
+    /// Whether it was held for long enough: what had a place in what was shown had shown it.
+    fn is_overdue(&self) -> bool {
+        let longest = match self.feed {
+            Feed::Swarm => HELD_OF_SWARM_MS,
+            Feed::StandIn => HELD_OF_STAND_IN_MS,
+        };
+        let stamp = |tag: Option<&Tag>| tag.map_or(0, |tag| tag.timestamp);
+        let length = stamp(self.held.last()).wrapping_sub(stamp(self.held.first()));
+        length.cast_signed() >= longest || self.held.len() >= MAX_HELD
+    }
+}
+
 impl Splice {
     /// Which feed is shown.
     pub fn current(&self) -> Feed {
         self.current
     }
 
-    /// The swarm is silent: the stand-in is shown from its first key frame on.
+    /// The swarm is silent: the stand-in is to take over.
     pub fn stand_in(&mut self) {
-        (self.current, self.entry) = (Feed::StandIn, Entry::AwaitsKey);
         self.headers[Feed::StandIn as usize] = StreamHeaders::default();
+        let held = Vec::new();
+        self.entering = Some(Entering { feed: Feed::StandIn, held });
     }
 
-    /// What to do with a tag. The swarm's takes over with a key frame.
-    pub fn take(&mut self, from: Feed, tag: &Tag) -> Verdict {
-        let is_header = self.headers[from as usize].note(tag) != Noted::NoHeader;
-        if from != self.current {
-            if from == Feed::StandIn || !self.can_begin(from, tag) {
-                return Verdict::Drop;
+    /// What to show now that a tag came. The swarm's takes over from a key frame on.
+    pub fn take(&mut self, from: Feed, tag: Tag) -> Vec<Act> {
+        let mut acts = Vec::new();
+        let is_header = self.headers[from as usize].note(&tag) != Noted::NoHeader;
+        let is_entering = self.entering.as_ref().is_some_and(|entering| entering.feed == from);
+        if from == self.current && !is_entering {
+            // The swarm is back by itself.
+            self.entering.take_if(|entering| entering.feed == Feed::StandIn);
+            let shown = tag.is_media().then(|| identity(&tag));
+            self.show(tag, is_header, &mut acts);
+            if let Some(shown) = shown {
+                self.join_at(shown, &mut acts);
             }
-            (self.current, self.entry) = (from, Entry::AwaitsKey);
+        } else if is_entering || from == Feed::Swarm {
+            self.hold(from, tag, is_header, &mut acts);
         }
+        acts
+    }
+
+    /// The next of a feed that is to take over.
+    fn hold(&mut self, feed: Feed, tag: Tag, is_header: bool, acts: &mut Vec<Act>) {
+        let can_begin = self.can_begin(feed, &tag);
+        let entering = self.entering.get_or_insert_with(|| Entering { feed, held: Vec::new() });
+        // Headers are known by themselves, and before its key frame nothing is of use.
+        if is_header || !tag.is_media() || (entering.held.is_empty() && !can_begin) {
+            return;
+        }
+        let shown = identity(&tag);
+        let is_picture = tag.kind == TagKind::Video || can_begin;
+        entering.held.push(tag);
+        let known = self.memory.iter().rposition(|other| *other == shown);
+        if let Some(at) = known.filter(|_| is_picture) {
+            self.join(self.forgotten + at as u64, shown, acts);
+        } else if self.memory.is_empty() || entering.is_overdue() {
+            self.begin(acts);
+        }
+    }
+
+    /// What is shown has come to where a feed that is held begins.
+    fn join_at(&mut self, shown: Shown, acts: &mut Vec<Act>) {
+        let entering = self.entering.as_ref();
+        if entering.is_some_and(|entering| entering.held.iter().any(|tag| identity(tag) == shown))
+            && let Some(at) = self.memory.iter().rposition(|other| *other == shown)
+            && shown.kind == TagKind::Video
+        {
+            self.join(self.forgotten + at as u64, shown, acts);
+        }
+    }
+
+    /// The feed that is held takes over: `shown`, which it has, stands `at` this place in the memory.
+    fn join(&mut self, at: u64, shown: Shown, acts: &mut Vec<Act>) {
+        let Some(Entering { feed, held }) = self.entering.take() else { return };
+        let cursors = [Some(Cursor::Near(at)), Some(Cursor::From(at))];
+        self.current = feed;
+        self.entry = Entry::Repeats { cursors, has_shown: false, misses: 0 };
+        // What comes before that was lost when the rest was shown.
+        for tag in held.into_iter().skip_while(|tag| identity(tag) != shown) {
+            self.show(tag, false, acts);
+        }
+    }
+
+    /// The feed that is held has nothing in common with what was shown.
+    fn begin(&mut self, acts: &mut Vec<Act>) {
+        let Some(Entering { feed, held }) = self.entering.take() else { return };
+        (self.current, self.entry) = (feed, Entry::Through);
+        let mut held = held.into_iter();
+        let Some(first) = held.next() else { return };
+        self.remember(&first);
+        let headers = self.headers[feed as usize].tags().cloned().collect();
+        acts.push(Act::Begin(headers, first));
+        held.for_each(|tag| self.show(tag, false, acts));
+    }
+
+    /// The next of the feed that is shown.
+    fn show(&mut self, tag: Tag, is_header: bool, acts: &mut Vec<Act>) {
         match self.entry {
             Entry::Through => {
                 if tag.is_media() {
-                    self.remember(tag);
+                    self.remember(&tag);
                 }
-                Verdict::Show
+                acts.push(Act::Show(tag));
             }
-            Entry::AwaitsKey if self.can_begin(from, tag) => self.begin(from, tag),
-            Entry::AwaitsKey => Verdict::Drop,
             // They come again and again.
-            Entry::Repeats { .. } if is_header || !tag.is_media() => Verdict::Drop,
-            Entry::Repeats { .. } => self.skip(tag),
+            Entry::Repeats { .. } if is_header || !tag.is_media() => {}
+            Entry::Repeats { .. } => self.skip(tag, acts),
         }
     }
 
@@ -143,30 +233,10 @@ impl Splice {
         tag.is_key_frame() || (tag.kind == TagKind::Audio && tag.is_media() && !has_pictures)
     }
 
-    fn begin(&mut self, from: Feed, tag: &Tag) -> Verdict {
-        let wanted = identity(tag);
-        let known = self.memory.iter().rposition(|shown| *shown == wanted);
-        match known {
-            Some(at) => {
-                let at = self.forgotten + at as u64;
-                let cursors = [Some(Cursor::Near(at)), Some(Cursor::From(at))];
-                self.entry = Entry::Repeats { cursors, has_shown: false, misses: 0 };
-                self.skip(tag)
-            }
-            None => {
-                self.entry = Entry::Through;
-                self.remember(tag);
-                Verdict::Begin(self.headers[from as usize].tags().cloned().collect())
-            }
-        }
-    }
-
     /// While a feed repeats what was shown, its sounds and pictures are found again in order.
-    fn skip(&mut self, tag: &Tag) -> Verdict {
-        let Entry::Repeats { mut cursors, mut has_shown, mut misses } = self.entry else {
-            return Verdict::Show;
-        };
-        let wanted = identity(tag);
+    fn skip(&mut self, tag: Tag, acts: &mut Vec<Act>) {
+        let Entry::Repeats { mut cursors, mut has_shown, mut misses } = self.entry else { return };
+        let wanted = identity(&tag);
         let cursor = &mut cursors[index(tag.kind)];
         let found = cursor.and_then(|cursor| self.find(wanted, cursor));
         // What was lost when the rest was shown has no place any more.
@@ -177,20 +247,15 @@ impl Splice {
         if !is_lost {
             *cursor = found.map(|at| Cursor::From(at + 1));
         }
-        let verdict = match found {
-            Some(_) => Verdict::Drop,
-            None if is_lost => Verdict::Drop,
-            None if std::mem::replace(&mut has_shown, true) => Verdict::Show,
-            None => Verdict::Follow,
-        };
+        if found.is_none() && !is_lost {
+            self.remember(&tag);
+            let is_first = !std::mem::replace(&mut has_shown, true);
+            acts.push(if is_first { Act::Follow(tag) } else { Act::Show(tag) });
+        }
         self.entry = match cursors {
             [None, None] => Entry::Through,
             cursors => Entry::Repeats { cursors, has_shown, misses },
         };
-        if verdict != Verdict::Drop {
-            self.remember(tag);
-        }
-        verdict
     }
 
     fn find(&self, wanted: Shown, cursor: Cursor) -> Option<u64> {
@@ -229,16 +294,15 @@ mod tests {
 
     /// A film: parameters, then five pictures a group, and a sound behind each.
     fn film(from: u32, to: u32) -> Vec<Tag> {
-        let tag =
-            |kind, timestamp, payload: Vec<u8>| Tag { kind, timestamp, payload: payload.into() };
-        let mut film = vec![tag(TagKind::Video, 0, vec![0x17, 0, 0, 0, 0, 1])];
+        let tag = |kind, timestamp, payload: Vec<u8>| {
+            let payload = payload.into();
+            Tag { kind, timestamp, payload }
+        };
+        let mut film = vec![tag(TagKind::Video, from * 40, vec![0x17, 0, 0, 0, 0, 1])];
         for at in from..to {
             let first = if at.is_multiple_of(5) { 0x17 } else { 0x27 };
-            film.push(tag(
-                TagKind::Video,
-                at * 40,
-                [&[first, 1, 0, 0, 0][..], &at.to_be_bytes()].concat(),
-            ));
+            let payload = [&[first, 1, 0, 0, 0][..], &at.to_be_bytes()].concat();
+            film.push(tag(TagKind::Video, at * 40, payload));
             // All sounds are the same: silence.
             film.push(tag(TagKind::Audio, at * 40 + 7, vec![0x2f, 0]));
         }
@@ -248,6 +312,7 @@ mod tests {
     /// What is shown of pictures, by their numbers, and how many sounds.
     #[derive(Default)]
     struct Screen {
+        splice: Splice,
         pictures: Vec<u32>,
         sounds: usize,
         begun: usize,
@@ -255,21 +320,28 @@ mod tests {
     }
 
     impl Screen {
-        fn take(&mut self, splice: &mut Splice, from: Feed, film: &[Tag]) {
+        fn take(&mut self, from: Feed, film: Vec<Tag>) {
             for tag in film {
-                match splice.take(from, tag) {
-                    Verdict::Drop => continue,
-                    Verdict::Show => {}
-                    Verdict::Follow => self.followed += 1,
-                    Verdict::Begin(_) => self.begun += 1,
-                }
-                match tag.kind {
-                    TagKind::Video if tag.is_media() => {
-                        let number = tag.payload[5..9].try_into().unwrap();
-                        self.pictures.push(u32::from_be_bytes(number));
+                for act in self.splice.take(from, tag) {
+                    let tag = match act {
+                        Act::Show(tag) => tag,
+                        Act::Follow(tag) => {
+                            self.followed += 1;
+                            tag
+                        }
+                        Act::Begin(_, tag) => {
+                            self.begun += 1;
+                            tag
+                        }
+                    };
+                    match tag.kind {
+                        TagKind::Video if tag.is_media() => {
+                            let number = tag.payload[5..9].try_into().unwrap();
+                            self.pictures.push(u32::from_be_bytes(number));
+                        }
+                        TagKind::Audio => self.sounds += 1,
+                        _ => {}
                     }
-                    TagKind::Audio => self.sounds += 1,
-                    _ => {}
                 }
             }
         }
@@ -277,41 +349,72 @@ mod tests {
 
     #[test]
     fn no_picture_twice_and_none_left_out() {
-        let (mut splice, mut screen) = (Splice::default(), Screen::default());
-        screen.take(&mut splice, Feed::Swarm, &film(0, 23));
-        splice.stand_in();
+        let mut screen = Screen::default();
+        screen.take(Feed::Swarm, film(0, 23));
+        screen.splice.stand_in();
         // The stand-in begins with a key frame that was shown.
-        screen.take(&mut splice, Feed::StandIn, &film(18, 61));
-        assert_eq!(splice.current(), Feed::StandIn);
+        screen.take(Feed::StandIn, film(18, 61));
+        assert_eq!(screen.splice.current(), Feed::StandIn);
         // The swarm is behind it.
-        screen.take(&mut splice, Feed::Swarm, &film(52, 100));
+        screen.take(Feed::Swarm, film(52, 100));
         assert_eq!(screen.pictures, (0..100).collect::<Vec<_>>());
         assert!((98..=102).contains(&screen.sounds), "{}", screen.sounds);
         assert_eq!((screen.begun, screen.followed), (0, 2));
-        screen.take(&mut splice, Feed::StandIn, &film(61, 80));
+        screen.take(Feed::StandIn, film(61, 80));
         assert_eq!(screen.pictures.len(), 100, "the stand-in is shown no more");
     }
 
     #[test]
-    fn a_picture_that_was_lost_is_not_shown_later() {
-        let (mut splice, mut screen) = (Splice::default(), Screen::default());
-        let mut swarm = film(0, 34);
-        swarm.retain(|tag| tag.timestamp != 31 * 40);
-        screen.take(&mut splice, Feed::Swarm, &swarm);
-        splice.stand_in();
-        screen.take(&mut splice, Feed::StandIn, &film(28, 50));
-        let expected: Vec<u32> = (0..50).filter(|number| *number != 31).collect();
-        assert_eq!(screen.pictures, expected);
+    fn a_swarm_that_is_ahead_is_held_until_the_stand_in_comes_to_it() {
+        let mut screen = Screen::default();
+        screen.splice.stand_in();
+        screen.take(Feed::StandIn, film(0, 10));
+        screen.take(Feed::Swarm, film(50, 70));
+        assert_eq!(screen.pictures, (0..10).collect::<Vec<_>>());
+        screen.take(Feed::StandIn, film(10, 60));
+        screen.take(Feed::Swarm, film(70, 80));
+        assert_eq!(screen.pictures, (0..80).collect::<Vec<_>>());
+        assert_eq!((screen.begun, screen.followed), (1, 1));
     }
 
     #[test]
-    fn what_was_never_shown_begins_anew_with_its_key_frame() {
-        let (mut splice, mut screen) = (Splice::default(), Screen::default());
-        splice.stand_in();
-        screen.take(&mut splice, Feed::StandIn, &film(1003, 1020));
+    fn a_picture_that_was_lost_is_not_shown_later() {
+        let mut screen = Screen::default();
+        let mut swarm = film(0, 34);
+        swarm.retain(|tag| tag.timestamp != 31 * 40);
+        screen.take(Feed::Swarm, swarm);
+        screen.splice.stand_in();
+        screen.take(Feed::StandIn, film(28, 50));
+        let expected: Vec<u32> = (0..50).filter(|number| *number != 31).collect();
+        assert_eq!(screen.pictures, expected);
+        // Nor if a feed begins in the midst of what was lost.
+        let mut screen = Screen::default();
+        let mut swarm = film(0, 60);
+        swarm.retain(|tag| !(27 * 40..43 * 40).contains(&tag.timestamp));
+        screen.take(Feed::Swarm, swarm);
+        screen.splice.stand_in();
+        screen.take(Feed::StandIn, film(30, 80));
+        assert_eq!(screen.pictures, (0..27).chain(43..80).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_has_nothing_in_common_begins_with_its_key_frame_after_a_while() {
+        let mut screen = Screen::default();
+        screen.splice.stand_in();
+        screen.take(Feed::StandIn, film(1003, 1020));
         assert_eq!(screen.pictures, (1005..1020).collect::<Vec<_>>());
-        screen.take(&mut splice, Feed::Swarm, &film(2, 30));
-        assert_eq!(screen.pictures[15..], (5..30).collect::<Vec<_>>());
+        screen.take(Feed::Swarm, film(2, 140));
+        assert_eq!(screen.pictures[15..], (5..140).collect::<Vec<_>>());
         assert_eq!(screen.begun, 2);
+    }
+
+    #[test]
+    fn a_swarm_that_is_back_before_anything_stands_in_goes_on() {
+        let mut screen = Screen::default();
+        screen.take(Feed::Swarm, film(0, 20));
+        screen.splice.stand_in();
+        screen.take(Feed::Swarm, film(20, 30));
+        screen.take(Feed::StandIn, film(15, 60));
+        assert_eq!(screen.pictures, (0..30).collect::<Vec<_>>());
     }
 }

@@ -31,6 +31,8 @@ pub struct StandIn {
     heard: Instant,
     playing: Option<Broadcast>,
     retry_at: Option<Instant>,
+    /// It was said that the swarm is silent.
+    is_told: bool,
     pub(super) splice: Splice,
 }
 
@@ -48,15 +50,15 @@ pub enum Given {
 impl StandIn {
     /// Waits for the swarm first.
     pub fn new(now: Instant, config: StandInConfig, wake: Wake) -> Self {
-        let (playing, retry_at) = (None, None);
-        Self { config, wake, heard: now, playing, retry_at, splice: Splice::default() }
+        let (playing, retry_at, is_told) = (None, None, false);
+        Self { config, wake, heard: now, playing, retry_at, is_told, splice: Splice::default() }
     }
 
     /// The swarm gave sound or a picture; once it is shown, nothing stands in.
     pub fn heard(&mut self, now: Instant) {
         self.heard = now;
         if self.splice.current() == Feed::Swarm {
-            (self.playing, self.retry_at) = (None, None);
+            (self.playing, self.retry_at, self.is_told) = (None, None, false);
         }
     }
 
@@ -95,7 +97,7 @@ impl StandIn {
         if !is_silent || self.retry_at.is_some_and(|at| at > now) {
             return false;
         }
-        if self.splice.current() == Feed::Swarm {
+        if !std::mem::replace(&mut self.is_told, true) {
             give(Given::Notice("the swarm is silent; the fallback plays meanwhile".into()));
         }
         self.splice.stand_in();

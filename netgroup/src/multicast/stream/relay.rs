@@ -34,6 +34,8 @@ const LINKED_FOR: Duration = Duration::from_secs(1);
 const STARVING: Duration = Duration::from_millis(600);
 /// Fewer neighbours say nothing about the swarm.
 const FEW_OTHERS: usize = 3;
+/// Every residue.
+const ALL: u8 = 0xff;
 /// Who is ahead of us need not be told often.
 const RARELY: Duration = Duration::from_secs(3);
 /// A map says what came within so many fetch periods.
@@ -120,12 +122,22 @@ impl Stream {
         self.neighbours.values().map(|neighbour| neighbour.taker.gets.count_ones()).sum()
     }
 
-    /// Who asks gets, as far as there are places.
+    /// Who asks gets, as far as there are places. Who gets all from now on is told rarely what is
+    /// here, so that it has to know now of what came between the last map and the first push.
     pub(super) fn assign_places(&mut self, now: Instant) {
-        for neighbour in self.neighbours.values_mut() {
+        let mut hopeful = Vec::new();
+        for (peer, neighbour) in self.neighbours.iter_mut() {
             neighbour.taker.standing = neighbour.standing();
+            if neighbour.taker.wants == ALL && neighbour.taker.gets != ALL {
+                hopeful.push(*peer);
+            }
         }
         self.places.assign(now, self.neighbours.values_mut().map(|neighbour| &mut neighbour.taker));
+        for peer in hopeful {
+            if self.neighbours.get(&peer).is_some_and(|neighbour| neighbour.taker.gets == ALL) {
+                self.send_map(now, peer);
+            }
+        }
     }
 
     /// Everything that has to do with whom we push to, from time to time.
@@ -257,7 +269,7 @@ impl Stream {
         };
         let is_of_use = |neighbour: &super::Neighbour| {
             let is_ahead =
-                neighbour.is_source || neighbour.lead > 0.0 || neighbour.taker.gets == 0xff;
+                neighbour.is_source || neighbour.lead > 0.0 || neighbour.taker.gets == ALL;
             neighbour.told_revision != self.revision && (!is_ahead || waits(neighbour) > RARELY)
         };
         if self.parameters.send_to_all {
