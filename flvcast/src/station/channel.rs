@@ -432,7 +432,12 @@ impl Channel {
 
     /// Shows a tag of one of two feeds, as far as it is new.
     fn splice(&mut self, now: Instant, stand_in: &mut StandIn, from: Feed, tag: Tag) {
-        for act in stand_in.splice.take(from, tag) {
+        let stood_in = stand_in.splice.current() == Feed::StandIn;
+        let acts = stand_in.splice.take(from, tag);
+        if stood_in && stand_in.splice.current() == Feed::Swarm {
+            self.say(Line::Notice, "the swarm is back");
+        }
+        for act in acts {
             let tag = match act {
                 Act::Show(tag) => tag,
                 Act::Follow(tag) => {
@@ -456,13 +461,10 @@ impl Channel {
     fn take_tag(&mut self, now: Instant, tag: Tag) {
         self.has_tags = true;
         let Some(mut stand_in) = self.stand_in.take() else { return self.screen.take(now, tag) };
-        let (stood_in, is_media) = (stand_in.splice.current() == Feed::StandIn, tag.is_media());
+        let is_media = tag.is_media();
         self.splice(now, &mut stand_in, Feed::Swarm, tag);
         if is_media {
             stand_in.heard(now);
-        }
-        if stood_in && stand_in.splice.current() == Feed::Swarm {
-            self.say(Line::Notice, "the swarm is back");
         }
         self.stand_in = Some(stand_in);
     }
