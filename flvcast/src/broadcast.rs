@@ -45,7 +45,13 @@ pub enum Sent {
 impl Broadcast {
     /// Opens the sources; `fallback` plays while they give nothing.
     pub fn new(plan: Plan, fallback: Option<Plan>, wake: Wake) -> Self {
-        Self { mixer: Mixer::new(plan, fallback, wake), desk: Desk::new(Instant::now()) }
+        Self::naming(Vec::new(), plan, fallback, wake)
+    }
+
+    /// One that tells viewers of channels with the same in lower qualities.
+    pub fn naming(lower: Vec<String>, plan: Plan, fallback: Option<Plan>, wake: Wake) -> Self {
+        let desk = Desk::new(Instant::now(), lower);
+        Self { mixer: Mixer::new(plan, fallback, wake), desk }
     }
 
     /// Opens the sources once more, after they failed. What they give follows what was sent.
@@ -57,6 +63,11 @@ impl Broadcast {
     /// Waits until the first source gives something, or fails. What has a fallback is not waited for.
     pub fn wait_for_first(&mut self, stop: &Stop) -> Result<(), Error> {
         self.mixer.wait_for_first(stop)
+    }
+
+    /// Whether the fallback plays.
+    pub fn stands_in(&self) -> bool {
+        self.mixer.stands_in()
     }
 
     /// Whether what plays is live.

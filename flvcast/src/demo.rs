@@ -151,7 +151,7 @@ pub fn demo(http: &[SocketAddr], stop: &Stop) -> Result<(), Error> {
     channel.set_witness(witness);
     // Viewers' page shows what crossed the swarm, not what was put into it.
     let (hub, shelf) = (screen.hub().clone(), channel.shelf());
-    let figures = figure_source(channel.shared_stats().clone(), &viewers, &screen);
+    let figures = figure_source(channel.shared_stats(), &viewers, &screen);
     let exhibit = Exhibit::new(CHANNEL.into(), None, hub, figures).with_shelf(shelf);
     serving.station_mut().lineup().add(exhibit);
     let Hosts { http: page, console } = serving.hosts().clone();

@@ -52,12 +52,12 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Nothing was cast yet.
-    pub fn new(now: Instant) -> Self {
+    /// Nothing was cast yet. `lower` are channels with the same in lower qualities.
+    pub fn new(now: Instant, lower: Vec<String>) -> Self {
         Self {
             timeline: Timeline::default(),
             pacer: Pacer::default(),
-            repeater: Repeater::default(),
+            repeater: Repeater::naming(lower),
             next: None,
             said: VecDeque::new(),
             last_time: 0,

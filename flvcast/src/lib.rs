@@ -43,7 +43,7 @@ pub use error::Error;
 pub use hub::Memory;
 pub use record::RecordConfig;
 pub use say::print;
-pub use serve::serve;
+pub use serve::{lower_qualities, serve};
 pub use source::{Plan, Quality, SourceSpec};
 pub use station::{ChannelConfig, Role, StandInConfig};
 pub use stop::Stop;

@@ -122,6 +122,11 @@ impl Link {
         Ok((id, stats))
     }
 
+    /// The group that a member is in.
+    pub fn group_of(&self, id: MemberId) -> Option<[u8; 32]> {
+        self.members.get(&id).map(|(member, _)| member.group.group_id())
+    }
+
     /// Publishes a tag; it is lost while there is no peer.
     pub fn publish(&self, id: MemberId, tag: Tag) {
         if let Some(peer) = &self.peer {

@@ -121,6 +121,11 @@ impl Mixer {
         }
     }
 
+    /// Whether the fallback plays.
+    pub fn stands_in(&self) -> bool {
+        self.stand_in.is_some()
+    }
+
     /// Whether what plays is live.
     pub fn is_live(&self) -> bool {
         self.backlog(0).is_some()

@@ -22,9 +22,16 @@ pub struct Repeater {
     repeated_at: Option<u64>,
     /// Sent since headers were repeated.
     bytes: usize,
+    /// Channels on which this is cast in lower qualities.
+    lower: Vec<String>,
 }
 
 impl Repeater {
+    /// One that names lower qualities each time.
+    pub fn naming(lower: Vec<String>) -> Self {
+        Self { lower, ..Self::default() }
+    }
+
     /// Remembers headers of what is not sent.
     pub fn note(&mut self, tag: &Tag) {
         self.headers.note(tag);
@@ -62,7 +69,7 @@ impl Repeater {
         self.repeated_at = Some(time);
         self.bytes = 0;
         let metadata = self.headers.metadata();
-        let timed = metadata::with_clock(metadata, clock);
+        let timed = metadata::with_clock(metadata, clock, &self.lower);
         out.extend(timed.map(|payload| Tag { kind: TagKind::Script, timestamp, payload }));
         let headers = self.headers.tags().filter(|header| header.kind != TagKind::Script);
         out.extend(headers.map(|header| Tag { timestamp, ..header.clone() }));

@@ -47,6 +47,11 @@ impl Screen {
         self.status.at(now)
     }
 
+    /// What is shown in the place of what is meant to be.
+    pub fn status(&self) -> &Status {
+        &self.status
+    }
+
     /// Another broadcast begins.
     pub fn begin(&mut self, from_start: bool) {
         self.programme.begin(from_start);
@@ -112,6 +117,7 @@ fn shown(status: &Status, hub: &Hub, frames: &Frames) -> Shown {
     Shown {
         state,
         state_ms: since.as_millis() as u64,
+        instead: status.instead(),
         stream: Stream::of(&hub.headers(), frames, hub.bitrate()),
         delay_ms: frames.delay_ms(),
     }

@@ -22,7 +22,7 @@ use crate::{
 };
 #[cfg(feature = "demo")]
 pub use config::RecordTable;
-pub use config::{ChannelTable, FileConfig};
+pub use config::{ChannelTable, FileConfig, lower_qualities};
 pub use control::{Control, Order, Request};
 
 const TICK: Duration = Duration::from_millis(100);

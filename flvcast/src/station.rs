@@ -1,6 +1,8 @@
 //! All channels of one process, on one thread, over one connection to the server.
 
 mod channel;
+mod config;
+mod qualities;
 mod splice;
 mod stand_in;
 
@@ -20,7 +22,8 @@ use crate::{
     stop::Stop,
     web::Lineup,
 };
-pub use channel::{Channel, ChannelConfig, Phase, Role};
+pub use channel::{Channel, Phase};
+pub use config::{ChannelConfig, Role};
 pub use stand_in::StandInConfig;
 
 /// Sources and time limits are looked at this often, if nothing happens.
@@ -119,13 +122,14 @@ impl Station {
     pub fn remove(&mut self, name: &str) -> bool {
         let Some(mut channel) = self.channels.remove(name) else { return false };
         self.lineup.remove(name);
-        channel.close(&self.link);
+        channel.close(&mut self.link);
+        let group = self.link.group_of(channel.member()).unwrap_or_default();
         if let Some(recorder) = &self.recorder {
             recorder.remove(name);
         }
         self.leaving.push(Leaving {
             member: channel.member(),
-            group: channel.config().group.group_id(),
+            group,
             at: Instant::now() + AFTERGLOW,
         });
         true
@@ -135,19 +139,18 @@ impl Station {
     pub fn turn(&mut self, patience: Duration) -> Result<(), Error> {
         let now = Instant::now();
         let was_connected = self.link.was_connected();
-        let dues = self
-            .channels
-            .values_mut()
-            .map(|channel| channel.advance(now, &self.link, was_connected));
-        let due = dues.min().unwrap_or(now + TICK).min(now + TICK.min(patience));
+        let mut due = now + TICK.min(patience);
+        for channel in self.channels.values_mut() {
+            due = due.min(channel.advance(now, &mut self.link, was_connected));
+        }
         self.leave_what_is_over(now);
         let mut event = self.link.poll(due.saturating_duration_since(Instant::now()))?;
         for _ in 0..MAX_EVENTS {
             let Some(now_happened) = event else { break };
             if let LinkEvent::Member(member, event) = now_happened {
                 let mut channels = self.channels.values_mut();
-                if let Some(channel) = channels.find(|channel| channel.member() == member) {
-                    channel.on_event(Instant::now(), event);
+                if let Some(channel) = channels.find(|channel| channel.has(member)) {
+                    channel.on_event(Instant::now(), member, event, &mut self.link);
                 }
             }
             event = self.link.poll(Duration::ZERO)?;
@@ -187,7 +190,7 @@ impl Station {
 
     /// Shows nothing more.
     pub fn close(&mut self) {
-        self.channels.values_mut().for_each(|channel| channel.close(&self.link));
+        self.channels.values_mut().for_each(|channel| channel.close(&mut self.link));
     }
 
     /// Says goodbye to all neighbours, and waits for what is written.

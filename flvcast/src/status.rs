@@ -26,6 +26,15 @@ pub enum State {
     Ended,
 }
 
+/// What is shown in the place of what is meant to be.
+#[derive(Debug, Clone, Default, Serialize, PartialEq, Eq)]
+pub struct Instead {
+    /// The fallback plays.
+    pub fallback: bool,
+    /// The lower quality that is watched.
+    pub quality: Option<String>,
+}
+
 /// Whether the server has us, and since when; shared by all channels of a process.
 #[derive(Debug, Clone)]
 pub struct Connection {
@@ -63,6 +72,7 @@ pub struct Status {
 struct Facts {
     last_media: Option<Instant>,
     ended: Option<Instant>,
+    instead: Instead,
 }
 
 impl Status {
@@ -84,6 +94,21 @@ impl Status {
     /// The broadcast is over.
     pub fn end(&self, now: Instant) {
         self.lock().ended = Some(now);
+    }
+
+    /// The fallback plays, or does no more.
+    pub fn set_fallback(&self, plays: bool) {
+        self.lock().instead.fallback = plays;
+    }
+
+    /// That lower quality is watched, or none.
+    pub fn set_quality(&self, quality: Option<String>) {
+        self.lock().instead.quality = quality;
+    }
+
+    /// What is shown in the place of what is meant to be.
+    pub fn instead(&self) -> Instead {
+        self.lock().instead.clone()
     }
 
     /// What is true, and for how long it has been.

@@ -26,6 +26,7 @@ function duration(ms) {
 // For each state: the colour of the label, the label, and what hangs before the screen.
 const STATES = {
   "live": () => ["live", "live", null],
+  "fallback": () => ["quiet", "fallback", null],
   "silent": (ms) => ["quiet", `silent for ${duration(ms)}`, ["Nothing comes", `The broadcast has been silent for ${duration(ms)}. It goes on here by itself.`]],
   "waiting": () => ["", "waiting for a broadcast", ["Nobody casts yet", "The broadcast begins here by itself."]],
   "ended": (ms) => ["", `ended ${duration(ms)} ago`, ["The broadcast has ended", "The next one begins here by itself."]],
@@ -134,15 +135,22 @@ function update(figures) {
     Saved.of(figures.channel);
   }
   const unplayable = film(figures);
-  const [kind, label, words] = STATES[figures.state](figures.state_ms);
+  const state = figures.state === "live" && figures.fallback ? "fallback" : figures.state;
+  const [kind, label, words] = STATES[state](figures.state_ms);
   status(kind, label);
   const cannot = unplayable.length ? [`This browser cannot play ${unplayable.join(" and ")}`, "A player such as VLC, mpv or ffplay can; its address is below."] : null;
   // Sound alone has nothing to show.
   const isSound = figures.stream.audio !== null && figures.stream.video === null;
   curtain(Player.isSaved() ? null : words ?? cannot ?? (isSound ? ["Sound only", "This broadcast has no pictures."] : null));
   describe(figures.stream);
-  warn(figures.casters > 1 ? `${figures.casters} casters use this channel at once; you see whoever was first.` : null);
+  warn(warning(figures));
   figuresOf(figures);
+}
+
+function warning(figures) {
+  if (figures.casters > 1) return `${figures.casters} casters use this channel at once; you see whoever was first.`;
+  if (figures.fallback) return figures.is_caster ? "The source gives nothing; the fallback plays meanwhile." : "The swarm is silent; the fallback plays meanwhile.";
+  return figures.quality === null ? null : `Too little of this channel arrives; its lower quality “${figures.quality}” is shown meanwhile.`;
 }
 
 function gone(words) {

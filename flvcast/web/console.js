@@ -7,7 +7,7 @@ const make = (tag, properties, ...children) => {
   return element;
 };
 const STATES = {
-  "live": ["live", "live"], "silent": ["quiet", "silent"], "waiting": ["", "waiting"], "ended": ["", "ended"], "server-gone": ["bad", "server gone"],
+  "live": ["live", "live"], "fallback": ["quiet", "fallback"], "silent": ["quiet", "silent"], "waiting": ["", "waiting"], "ended": ["", "ended"], "server-gone": ["bad", "server gone"],
 };
 const PHASES = { "stopped": ["", "stopped"], "over": ["", "over"], "failed": ["bad", "failed"] };
 const MAX_LINES = 200;
@@ -15,6 +15,7 @@ let chosen = null;
 
 function state(channel) {
   if (channel.phase !== "running") return PHASES[channel.phase];
+  if (channel.shown?.state === "live" && channel.shown.fallback) return STATES.fallback;
   return STATES[channel.shown?.state ?? "waiting"];
 }
 

@@ -3,7 +3,7 @@
 const PERIOD_MS = 2000;
 const token = new URLSearchParams(location.search).get("token");
 const query = token === null ? "" : `?token=${encodeURIComponent(token)}`;
-const STATES = { "live": ["live", "live"], "silent": ["quiet", "silent"], "waiting": ["", "waiting"], "ended": ["", "ended"], "server-gone": ["bad", "server gone"] };
+const STATES = { "live": ["live", "live"], "fallback": ["quiet", "fallback"], "silent": ["quiet", "silent"], "waiting": ["", "waiting"], "ended": ["", "ended"], "server-gone": ["bad", "server gone"] };
 const make = (tag, properties, ...children) => {
   const element = Object.assign(document.createElement(tag), properties);
   element.append(...children);
@@ -11,7 +11,7 @@ const make = (tag, properties, ...children) => {
 };
 
 function tile(channel) {
-  const [kind, label] = STATES[channel.state];
+  const [kind, label] = STATES[channel.state === "live" && channel.fallback ? "fallback" : channel.state];
   const { video, audio, bitrate } = channel.stream;
   const size = video && video.width && video.height ? `${video.width} × ${video.height}` : video?.name ?? (audio ? "sound" : null);
   const facts = [size, bitrate ? `${Math.round(bitrate / 1000)} kbit/s` : null, `${channel.http_viewers} watching here`];

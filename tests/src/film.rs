@@ -28,6 +28,24 @@ pub fn long_film(rounds: u32) -> Vec<Tag> {
     film
 }
 
+/// A film of so many seconds, no two pictures of which are the same, so that each can be told.
+pub fn distinct(seconds: u32, variant: u8) -> Vec<Tag> {
+    let mut film = long_film(seconds.div_ceil(8));
+    for (index, tag) in film.iter_mut().enumerate() {
+        if tag.kind == TagKind::Video && tag.is_media() {
+            // Behind the last NAL unit, where decoders do not look.
+            let mark = [&(index as u32).to_be_bytes()[..], &[variant]].concat();
+            tag.payload = [&tag.payload[..], &[0, 0, 0, 6, 0x0c][..], &mark].concat().into();
+        }
+    }
+    film
+}
+
+/// Which variant of [`distinct`] a picture is of.
+pub fn variant(picture: &Tag) -> u8 {
+    *picture.payload.last().expect("a picture has a payload")
+}
+
 /// Makes the first key frame after `after` ms larger by `size` bytes, which decoders skip.
 pub fn enlarge_key_frame(film: &mut [Tag], after: u32, size: usize) {
     let frame = film

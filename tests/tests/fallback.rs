@@ -19,26 +19,12 @@ fn pictures(tags: &[Tag]) -> Vec<bytes::Bytes> {
     pictures.map(|tag| tag.payload.clone()).collect()
 }
 
-/// A film no two pictures of which are the same, so that each can be told.
-fn distinct(seconds: u32) -> Vec<Tag> {
-    let mut film = film::long_film(seconds.div_ceil(8));
-    for (index, tag) in film.iter_mut().enumerate() {
-        if tag.kind == TagKind::Video && tag.is_media() {
-            // Behind the last NAL unit, where decoders do not look.
-            let payload =
-                [&tag.payload[..], &[0, 0, 0, 5, 0x0c][..], &(index as u32).to_be_bytes()];
-            tag.payload = payload.concat().into();
-        }
-    }
-    film
-}
-
 /// Ends all but what stands in: the caster of the swarm.
 #[test]
 fn the_source_takes_over_and_the_swarm_comes_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    film::write(&folder.path().join("film.flv"), &distinct(60));
+    film::write(&folder.path().join("film.flv"), &film::distinct(60, 0));
     let server = Server::start();
     // One live source that both have: a caster into a group of its own, watched by HTTP.
     let port = free_port();

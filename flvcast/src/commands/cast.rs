@@ -1,7 +1,7 @@
 //! `flvcast cast`.
 
 use clap::{Args, builder::NonEmptyStringValueParser};
-use flvcast::{CastConfig, Error, Plan, Quality, Role, SourceSpec, Stop, cast};
+use flvcast::{CastConfig, Error, Plan, Quality, Role, SourceSpec, Stop, cast, lower_qualities};
 
 use super::place::{Place, Shop};
 
@@ -40,6 +40,10 @@ pub struct Cast {
     /// Of a playlist with several qualities: best, worst, 720p, 800k, 2M
     #[arg(long, value_name = "WHICH", default_value = "best")]
     quality: Quality,
+    /// Channels on which the same is cast in lower qualities, from the better to the worse; viewers
+    /// of this one take them when too little arrives
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    qualities: Vec<String>,
     /// Plays, again and again, while the sources give nothing
     #[arg(long, value_name = "SOURCE")]
     fallback: Option<String>,
@@ -66,7 +70,8 @@ impl Cast {
             None => None,
         };
         let plan = Plan { sources, repeats: self.repeats };
-        let role = Role::Cast { plan, fallback, starts_alone: false, retries: false };
+        let lower = lower_qualities(&self.channel, &self.qualities).map_err(Error::Usage)?;
+        let role = Role::Cast { plan, fallback, starts_alone: false, retries: false, lower };
         let channel = self.place.channel(&self.channel, role, &self.shop)?;
         let (web, server) = (self.shop.web(), self.place.server);
         let http = self.shop.http.map(|addresses| addresses.0);

@@ -77,6 +77,11 @@ impl Place {
         })
     }
 
+    /// What names are prefixed with, if groups are made of names.
+    pub fn prefix(&self) -> Option<String> {
+        self.groupspec.is_none().then(|| self.group_prefix.clone())
+    }
+
     /// Whether several channels can be told apart.
     pub fn names_one_group(&self) -> bool {
         self.groupspec.is_some()

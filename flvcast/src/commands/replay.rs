@@ -44,7 +44,13 @@ impl Replay {
         let from = self.from.unwrap_or_default();
         let source = SourceSpec::Recording(Recording { folder: self.folder, from });
         let plan = Plan { sources: vec![source], repeats: self.repeats };
-        let role = Role::Cast { plan, fallback: None, starts_alone: false, retries: false };
+        let role = Role::Cast {
+            plan,
+            fallback: None,
+            starts_alone: false,
+            retries: false,
+            lower: Vec::new(),
+        };
         let channel = self.place.channel(&self.channel, role, &self.shop)?;
         let (web, server) = (self.shop.web(), self.place.server);
         let http = self.shop.http.map(|addresses| addresses.0);

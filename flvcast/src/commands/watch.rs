@@ -45,6 +45,9 @@ pub struct Watch {
     /// How long the swarm may be silent before that
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = humantime::parse_duration)]
     patience: Duration,
+    /// Stay with the channel itself, however little of it arrives, where it has lower qualities
+    #[arg(long)]
+    fixed_quality: bool,
     /// End with the first broadcast, instead of waiting for the next
     #[arg(long)]
     once: bool,
@@ -79,7 +82,8 @@ impl Watch {
             return Err(Error::Usage(text.into()));
         }
         let stand_in = self.stand_in()?;
-        let role = || Role::Watch { stand_in: stand_in.clone() };
+        let adapts = self.place.prefix().filter(|_| !self.fixed_quality);
+        let role = || Role::Watch { stand_in: stand_in.clone(), adapts: adapts.clone() };
         let channel = |name: &String| self.place.channel(name, role(), &self.shop);
         let config = WatchConfig {
             channels: self.channels.iter().map(channel).collect::<Result<_, _>>()?,

@@ -12,11 +12,18 @@ struct Metric {
     value: fn(&ChannelView) -> Option<f64>,
 }
 
-const METRICS: [Metric; 17] = [
+const METRICS: [Metric; 19] = [
     gauge("up", "Whether the channel runs", |view| Some(f64::from(view.phase == Phase::Running))),
     gauge("live", "Whether sound or pictures come", |view| {
         let is_live = |shown: &crate::web::Shown| shown.state == crate::status::State::Live;
         Some(f64::from(view.shown.as_ref().is_some_and(is_live)))
+    }),
+    gauge("fallback", "Whether the fallback plays", |view| {
+        Some(f64::from(view.shown.as_ref().is_some_and(|shown| shown.instead.fallback)))
+    }),
+    gauge("lower_quality", "Whether a lower quality is watched, as too little arrives", |view| {
+        let is_lower = |shown: &crate::web::Shown| shown.instead.quality.is_some();
+        Some(f64::from(view.shown.as_ref().is_some_and(is_lower)))
     }),
     gauge("members", "Members of the group, ourselves included", |view| {
         Some(view.group_stats.members as f64)

@@ -47,7 +47,7 @@ struct Day {
 fn run_a_day(drift: i64) -> Day {
     let start = Instant::now();
     let mut source = Source { start, drift, given: 0, first_stamp: u32::MAX - 100_000 };
-    let mut desk = Desk::new(start);
+    let mut desk = Desk::new(start, Vec::new());
     let mut arrivals: VecDeque<(u32, Instant)> = VecDeque::new();
     let mut day = Day { sent: 0, delays: vec![Duration::ZERO; 24], most_held: 0 };
     let (mut now, mut newest, mut last_outages) = (start, 0u32, 0);
@@ -102,7 +102,7 @@ fn a_day_brings_neither_drift_nor_growth() {
 #[test]
 fn a_recording_is_paced_over_loops_and_the_end_of_32_bits() {
     let start = Instant::now();
-    let mut desk = Desk::new(start);
+    let mut desk = Desk::new(start, Vec::new());
     let (mut now, mut sent) = (start, 0u64);
     let film_ms: u64 = 10_000_000;
     let (mut fed, mut round) = (0u64, 0);

@@ -12,7 +12,7 @@ use super::{
 
 /// Said of the file that a film came from, and wrong of a broadcast: how long and how large it is,
 /// where its key frames lie, when it ends.
-const OF_A_FILE: [&str; 18] = [
+const OF_A_FILE: [&str; 19] = [
     "duration",
     "totalduration",
     "totalDuration",
@@ -31,10 +31,16 @@ const OF_A_FILE: [&str; 18] = [
     "bytelength",
     "cuePoints",
     CAST_TIME,
+    QUALITIES,
 ];
 /// Ours: when it was cast, in milliseconds since 1970 by the caster's clock. Viewers of ours take
 /// it out again; to others it is one word more.
 pub const CAST_TIME: &str = "castTime";
+/// Ours as well: the channels on which the same programme is cast in lower qualities, from the
+/// better to the worse.
+const QUALITIES: &str = "qualities";
+/// So many may be named, by names so long.
+pub const MAX_QUALITIES: usize = 8;
 /// Metadata goes out again and again: of larger ones only numbers and short words are kept.
 const MAX_METADATA: usize = 8 << 10;
 const MAX_WORD: usize = 200;
@@ -117,14 +123,33 @@ pub fn clock(now: SystemTime) -> f64 {
     now.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_millis() as f64)
 }
 
-/// Metadata that also says when it is cast; nothing if it cannot be read.
-pub fn with_clock(metadata: Option<&Tag>, now: SystemTime) -> Option<Bytes> {
+/// Metadata that also says when it is cast, and in which lower qualities; nothing if it cannot be
+/// read.
+pub fn with_clock(metadata: Option<&Tag>, now: SystemTime, lower: &[String]) -> Option<Bytes> {
     let mut members = match metadata {
         Some(tag) => members(&tag.payload)?,
         None => Vec::new(),
     };
     members.push((CAST_TIME.into(), Value::Number(clock(now))));
+    if !lower.is_empty() {
+        let names = lower.iter().map(Value::string).collect();
+        members.push((QUALITIES.into(), Value::StrictArray(names)));
+    }
     Some(encode(members))
+}
+
+/// The lower qualities that the metadata of a cast names; nothing if it is no such metadata.
+pub fn qualities(tag: &Tag) -> Option<Vec<String>> {
+    if tag.kind != TagKind::Script {
+        return None;
+    }
+    let members = members(&tag.payload)?;
+    let member = |wanted| members.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
+    member(CAST_TIME)?;
+    let Some(Value::StrictArray(names)) = member(QUALITIES) else { return Some(Vec::new()) };
+    let names = names.iter().filter_map(|name| Some(name.as_str()?.to_owned()));
+    let is_name = |name: &String| !name.is_empty() && name.len() <= MAX_WORD;
+    Some(names.filter(is_name).take(MAX_QUALITIES).collect())
 }
 
 /// Metadata that begins with a duration of zero, and where in it that number is: eight bytes,
@@ -169,6 +194,26 @@ mod tests {
         let set = script(&[Value::string("@setDataFrame"), Value::string("onMetaData"), said]);
         assert_eq!(live(&set), Some(expected.clone()));
         assert_eq!(live(&expected), Some(expected.clone()), "byte for byte");
+    }
+
+    #[test]
+    fn lower_qualities_are_named_to_viewers_and_cast_no_further() {
+        let lower = ["news-480".to_owned(), "news-240".to_owned()];
+        let payload = with_clock(None, SystemTime::now(), &lower).unwrap();
+        let tag = Tag { kind: TagKind::Script, timestamp: 0, payload };
+        assert_eq!(qualities(&tag).unwrap(), lower);
+        assert_eq!(live(&tag), None, "nothing else was said");
+        let payload = with_clock(None, SystemTime::now(), &[]).unwrap();
+        assert_eq!(qualities(&Tag { payload, ..tag.clone() }).unwrap(), [""; 0]);
+        let names = vec![Value::string("x".repeat(300)), Value::Null, Value::string("y")];
+        let names = [names, vec![Value::string("z"); 100]].concat();
+        let said = metadata(vec![("qualities", Value::StrictArray(names))]);
+        let other = script(&[Value::string("onMetaData"), said.clone()]);
+        assert_eq!(qualities(&other), None, "it is not of ours");
+        let Value::EcmaArray(mut members) = said else { panic!("it is an array") };
+        members.push((CAST_TIME.into(), Value::Number(1.0)));
+        let hostile = script(&[Value::string("onMetaData"), Value::EcmaArray(members)]);
+        assert_eq!(qualities(&hostile).unwrap().len(), MAX_QUALITIES);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use crate::{
     Error,
     channel::{DEFAULT_PREFIX, DEFAULT_STREAM, channel_group},
+    flv::metadata::MAX_QUALITIES,
     hub::Memory,
     record::{RecordConfig, size},
     source::{Plan, Quality, SourceSpec},
@@ -26,6 +27,8 @@ const CONSOLE_PORT: u16 = 8090;
 const HTTP_PORT: u16 = 8080;
 /// A file larger than this is none of ours.
 const MAX_SIZE: u64 = 4 << 20;
+/// Bytes of a channel's name.
+const MAX_NAME: usize = 200;
 
 /// The file.
 ///
@@ -105,6 +108,12 @@ pub struct ChannelTable {
     /// Of a playlist with several qualities: best, worst, 720p, 800k, 2M.
     #[serde(default, deserialize_with = "parsed_or_default")]
     pub quality: Quality,
+    /// Channels on which the same is cast in lower qualities, from the better to the worse.
+    #[serde(default)]
+    pub qualities: Vec<String>,
+    /// A channel that is watched: whether a lower quality is watched when too little arrives.
+    #[serde(default = "yes")]
+    pub adaptive: bool,
     /// Plays while the sources give nothing.
     pub fallback: Option<String>,
     /// How long a swarm that is watched may be silent before that plays.
@@ -178,6 +187,10 @@ impl FileConfig {
         for (name, table) in &self.channels {
             let config =
                 self.channel(name, table).map_err(|why| format!("channel.{name}: {why}"))?;
+            let mut lower = table.qualities.iter();
+            if let Some(missing) = lower.find(|lower| !self.channels.contains_key(*lower)) {
+                return Err(format!("channel.{name}: qualities: there is no channel '{missing}'"));
+            }
             if let Some(other) = groups.insert(config.group.group_id(), name) {
                 return Err(format!("channel.{name}: '{other}' has the same group"));
             }
@@ -224,6 +237,8 @@ impl Default for ChannelTable {
             repeats: false,
             follow: false,
             quality: Quality::default(),
+            qualities: Vec::new(),
+            adaptive: true,
             fallback: None,
             patience: patience(),
             replay: replay(),
@@ -238,7 +253,7 @@ impl Default for ChannelTable {
 
 impl ChannelTable {
     fn channel(&self, name: &str) -> Result<ChannelConfig, String> {
-        if name.is_empty() || name.len() > 200 || name.contains(char::is_control) {
+        if name.is_empty() || name.len() > MAX_NAME || name.contains(char::is_control) {
             return Err("a name is 1 to 200 bytes of text".into());
         }
         if is_reserved(name) {
@@ -254,13 +269,13 @@ impl ChannelTable {
             title: self.title.clone(),
             group,
             stream: self.stream.clone(),
-            role: self.role()?,
+            role: self.role(name)?,
             memory,
             record: None,
         })
     }
 
-    fn role(&self) -> Result<Role, String> {
+    fn role(&self, name: &str) -> Result<Role, String> {
         let source = |key: &str, text: &String, follow| {
             let parsed = SourceSpec::parse(text, follow, self.quality);
             let parsed = parsed.map_err(|why| format!("{key}: {why}"))?;
@@ -283,11 +298,28 @@ impl ChannelTable {
         if sources.is_empty() {
             let patience = self.patience;
             let stand_in = fallback.map(|plan| StandInConfig { plan, patience });
-            return Ok(Role::Watch { stand_in });
+            if !self.qualities.is_empty() {
+                return Err("qualities: whoever casts the channel names them".into());
+            }
+            let has_name = self.adaptive && self.groupspec.is_none();
+            let adapts = has_name.then(|| self.group_prefix.clone());
+            return Ok(Role::Watch { stand_in, adapts });
         }
         let plan = Plan { sources, repeats: self.repeats };
-        Ok(Role::Cast { plan, fallback, starts_alone: true, retries: true })
+        let lower = lower_qualities(name, &self.qualities)?;
+        Ok(Role::Cast { plan, fallback, starts_alone: true, retries: true, lower })
     }
+}
+
+/// Names of channels with the same in lower qualities, if they can be.
+pub fn lower_qualities(channel: &str, names: &[String]) -> Result<Vec<String>, String> {
+    if names.len() > MAX_QUALITIES {
+        return Err(format!("qualities: {MAX_QUALITIES} at most"));
+    }
+    if names.iter().any(|name| name == channel || name.is_empty() || name.len() > MAX_NAME) {
+        return Err(format!("qualities: name other channels than '{channel}' itself"));
+    }
+    Ok(names.to_vec())
 }
 
 fn most_viewers() -> usize {
@@ -395,7 +427,7 @@ mod tests {
         let channel = |name: &str| config.channel(name, &config.channels[name]).unwrap();
         let Role::Cast { plan, .. } = channel("News 1").role else { panic!("it casts") };
         assert_eq!((plan.sources.len(), plan.repeats), (2, true));
-        assert_eq!(channel("other").role, Role::Watch { stand_in: None });
+        assert_eq!(channel("other").role, Role::Watch { stand_in: None, adapts: Some(prefix()) });
     }
 
     #[test]
@@ -408,6 +440,9 @@ mod tests {
             ("[channel.a]\nreplay = \"soon\"", "line 3"),
             ("[channel.\"index.js\"]", "channel.index.js"),
             ("[channel.a]\ngroup-prefix=\"x\"\n[channel.xa]\ngroup-prefix=\"\"", "same group"),
+            ("[channel.a]\nsource=\"x\"\nqualities=[\"b\"]", "no channel 'b'"),
+            ("[channel.a]\nsource=\"x\"\nqualities=[\"a\"]", "other channels than 'a'"),
+            ("[channel.a]\nqualities=[\"b\"]\n[channel.b]", "whoever casts"),
             ("console = \":8090\"", "operator-token"),
             ("token = \"\"", "line 2"),
         ] {

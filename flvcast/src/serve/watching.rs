@@ -67,7 +67,7 @@ impl Serving {
         behind.groups.extend(
             self.station
                 .channels()
-                .map(|channel| (channel.name().to_owned(), channel.shared_stats().clone())),
+                .map(|channel| (channel.name().to_owned(), channel.shared_stats())),
         );
         drop(behind);
         let time_ms = clock.as_millis() as u64;
@@ -153,6 +153,15 @@ impl Serving {
             if let Some(shown) = silent {
                 let who = if view.casts { "the source has" } else { "the caster has" };
                 add(format!("{who} given nothing for {} s", shown.state_ms / 1000));
+            }
+            let instead = view.shown.as_ref().map(|shown| &shown.instead);
+            if instead.is_some_and(|instead| instead.fallback) {
+                let why =
+                    if view.casts { "the source gives nothing" } else { "the swarm is silent" };
+                add(format!("{why}; the fallback plays meanwhile"));
+            }
+            if let Some(quality) = instead.and_then(|instead| instead.quality.as_ref()) {
+                add(format!("too little arrives; '{quality}' is watched meanwhile"));
             }
             let casters = view.group_stats.other_casters + usize::from(view.casts);
             if casters > 1 {

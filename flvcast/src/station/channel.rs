@@ -1,27 +1,26 @@
 //! One channel: cast or watched, shown to players in either case.
 
 use std::{
-    sync::{Arc, PoisonError, mpsc::Sender},
+    sync::{Arc, Mutex, PoisonError, mpsc::Sender},
     time::{Duration, Instant},
 };
 
-use netgroup::GroupSpec;
-
 use super::{
+    config::{ChannelConfig, Role},
+    qualities::{Qualities, Seat, Turned},
     splice::{Act, Feed},
-    stand_in::{Given, StandIn, StandInConfig},
+    stand_in::{Given, StandIn},
 };
 use crate::{
     Error,
     broadcast::{Broadcast, Pause, Sent},
     flv::Tag,
-    hub::Memory,
     journal::{Journal, Line},
     link::Link,
     peer::{Member, MemberEvent, MemberId, MemberStats, SharedStats},
-    record::{RecordConfig, RecordState, SharedState, Shelf},
+    record::{RecordState, SharedState, Shelf},
     screen::Screen,
-    source::{Plan, Wake},
+    source::Wake,
     status::State,
     web::{Exhibit, Figures, ViewerFigures},
 };
@@ -34,56 +33,6 @@ const CONNECTING: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// What a channel is to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChannelConfig {
-    /// In URLs and messages.
-    pub name: String,
-    /// For people, if it is not the name.
-    pub title: Option<String>,
-    /// Its group.
-    pub group: GroupSpec,
-    /// The stream's name in the group.
-    pub stream: String,
-    /// What we do there.
-    pub role: Role,
-    /// How much is kept for players.
-    pub memory: Memory,
-    /// Whether and how it is kept in files.
-    pub record: Option<RecordConfig>,
-}
-
-impl ChannelConfig {
-    /// Whether its sources are worth waiting for.
-    pub fn comes_back(&self) -> bool {
-        match &self.role {
-            Role::Cast { plan, .. } => plan.sources.iter().any(|source| source.comes_back()),
-            Role::Watch { .. } => true,
-        }
-    }
-}
-
-/// What we do on a channel.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Role {
-    /// Cast.
-    Cast {
-        /// What.
-        plan: Plan,
-        /// Plays while that gives nothing.
-        fallback: Option<Plan>,
-        /// A live source is shown and recorded though the server was never there.
-        starts_alone: bool,
-        /// It is tried again when it fails.
-        retries: bool,
-    },
-    /// Watch.
-    Watch {
-        /// What is shown while the swarm is silent.
-        stand_in: Option<StandInConfig>,
-    },
-}
-
 /// What a channel does.
 #[derive(Debug)]
 pub enum Phase {
@@ -95,12 +44,27 @@ pub enum Phase {
     Failed(Error, Option<Instant>),
 }
 
+/// The figures of whichever quality is watched, for others.
+#[derive(Debug, Clone)]
+struct Tuned(Arc<Mutex<SharedStats>>);
+
+impl Tuned {
+    fn get(&self) -> SharedStats {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, stats: SharedStats) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = stats;
+    }
+}
+
 /// A channel that runs.
 #[derive(Debug)]
 pub struct Channel {
     config: ChannelConfig,
     member: MemberId,
-    stats: SharedStats,
+    tuned: Tuned,
+    qualities: Option<Qualities>,
     screen: Screen,
     broadcast: Option<Broadcast>,
     stand_in: Option<StandIn>,
@@ -138,16 +102,19 @@ impl Channel {
             screen.begin(true);
         }
         let wake = Wake::new(move || waker.wake());
-        let stand_in = match &config.role {
-            Role::Watch { stand_in: Some(stand_in) } => {
-                Some(StandIn::new(Instant::now(), stand_in.clone(), wake.clone()))
-            }
-            _ => None,
-        };
+        let now = Instant::now();
+        let (mut stand_in, mut qualities) = (None, None);
+        if let Role::Watch { stand_in: wanted, adapts } = &config.role {
+            stand_in = wanted.clone().map(|config| StandIn::new(now, config, wake.clone()));
+            qualities = adapts
+                .as_ref()
+                .map(|prefix| Qualities::new(now, &config.name, prefix, &config.stream));
+        }
         let mut channel = Self {
             config,
             member,
-            stats,
+            tuned: Tuned(Arc::new(Mutex::new(stats))),
+            qualities,
             screen,
             broadcast: None,
             stand_in,
@@ -157,7 +124,7 @@ impl Channel {
             has_found: false,
             has_tags: false,
             endings: 0,
-            started: Instant::now(),
+            started: now,
             startup: None,
             interruptions: 0,
             was_live: false,
@@ -171,11 +138,14 @@ impl Channel {
     }
 
     fn open(&mut self) {
-        if let Role::Cast { plan, fallback, .. } = &self.config.role {
+        if let Role::Cast { plan, fallback, lower, .. } = &self.config.role {
             let (plan, fallback, wake) = (plan.clone(), fallback.clone(), self.wake.clone());
             match &mut self.broadcast {
                 Some(broadcast) => broadcast.reopen(plan, fallback, wake),
-                None => self.broadcast = Some(Broadcast::new(plan, fallback, wake)),
+                None => {
+                    let lower = lower.clone();
+                    self.broadcast = Some(Broadcast::naming(lower, plan, fallback, wake));
+                }
             }
         }
         self.phase = Phase::Running;
@@ -210,9 +180,14 @@ impl Channel {
         self.member
     }
 
+    /// Whether what happens to a member happens to this channel.
+    pub(super) fn has(&self, member: MemberId) -> bool {
+        self.member == member || self.qualities.as_ref().is_some_and(|other| other.tries(member))
+    }
+
     /// The latest figures.
     pub fn stats(&self) -> MemberStats {
-        self.stats.get()
+        self.shared_stats().get()
     }
 
     /// For players.
@@ -267,8 +242,8 @@ impl Channel {
     }
 
     /// The latest figures, for others.
-    pub fn shared_stats(&self) -> &SharedStats {
-        &self.stats
+    pub fn shared_stats(&self) -> SharedStats {
+        self.tuned.get()
     }
 
     /// Nothing more is cast; what was is still to be had.
@@ -301,10 +276,10 @@ impl Channel {
 
     /// What viewers see.
     pub(super) fn exhibit(&self) -> Exhibit {
-        let (stats, shown) = (self.stats.clone(), self.screen.reader());
+        let (tuned, shown) = (self.tuned.clone(), self.screen.reader());
         let (name, casts) = (self.config.name.clone(), self.casts());
         let figures = move || {
-            let (stats, shown) = (stats.get(), shown());
+            let (stats, shown) = (tuned.get().get(), shown());
             let delay_ms = shown.delay_ms.filter(|_| !casts);
             let who = if casts { "this caster" } else { "this viewer" };
             Figures {
@@ -327,13 +302,19 @@ impl Channel {
     }
 
     /// Does what is due; when there is more to do.
-    pub(super) fn advance(&mut self, now: Instant, link: &Link, was_connected: bool) -> Instant {
+    pub(super) fn advance(
+        &mut self,
+        now: Instant,
+        link: &mut Link,
+        was_connected: bool,
+    ) -> Instant {
         if let Phase::Failed(_, Some(retry_at)) = &self.phase
             && *retry_at <= now
         {
             self.open();
         }
         let pause = self.cast(now, link, was_connected);
+        self.advance_qualities(now, link);
         let stand_in_due = self.advance_stand_in(now);
         self.screen.tick(now);
         self.note_state(now);
@@ -352,6 +333,8 @@ impl Channel {
     }
 
     fn note_state(&mut self, now: Instant) {
+        let casts_fallback = self.broadcast.as_ref().is_some_and(Broadcast::stands_in);
+        self.screen.status().set_fallback(casts_fallback || self.stands_in());
         let (state, _) = self.screen.state(now);
         let is_live = state == State::Live;
         let is_silent = matches!(state, State::Silent | State::ServerGone);
@@ -469,18 +452,82 @@ impl Channel {
         self.stand_in = Some(stand_in);
     }
 
-    pub(super) fn on_event(&mut self, now: Instant, event: MemberEvent) {
-        let stands_in =
-            self.stand_in.as_ref().is_some_and(|stand| stand.splice.current() == Feed::StandIn);
+    fn advance_qualities(&mut self, now: Instant, link: &mut Link) {
+        let Some(qualities) = &mut self.qualities else { return };
+        let turned = qualities.advance(now, &self.tuned.get(), link);
+        self.turn(now, turned, link);
+    }
+
+    /// Shows what comes of several qualities.
+    fn turn(&mut self, now: Instant, turned: Turned, link: &mut Link) {
+        turned.show.into_iter().for_each(|tag| self.take_tag(now, tag));
+        if let Some(text) = turned.said {
+            self.say(Line::Notice, text);
+        }
+        let Some((seat, first)) = turned.switch else { return };
+        link.leave(self.member);
+        self.take_seat(seat);
+        if !self.stands_in() {
+            self.screen.begin(false);
+        }
+        if let Some(stand_in) = &mut self.stand_in {
+            stand_in.splice.begin_again();
+        }
+        first.into_iter().for_each(|tag| self.take_tag(now, tag));
+    }
+
+    fn take_seat(&mut self, Seat { member, stats, quality }: Seat) {
+        self.member = member;
+        self.tuned.set(stats);
+        let lower = Some(quality).filter(|quality| *quality != self.config.name);
+        self.screen.status().set_quality(lower);
+    }
+
+    fn stands_in(&self) -> bool {
+        self.stand_in.as_ref().is_some_and(|stand| stand.splice.current() == Feed::StandIn)
+    }
+
+    pub(super) fn on_event(
+        &mut self,
+        now: Instant,
+        member: MemberId,
+        event: MemberEvent,
+        link: &mut Link,
+    ) {
+        if let Some(qualities) = &mut self.qualities {
+            let turned = match event {
+                event if member != self.member => qualities.on_tried(now, event, link),
+                MemberEvent::Tag(tag) => qualities.take(now, tag),
+                other => return self.on_happening(now, other, link),
+            };
+            return self.turn(now, turned, link);
+        }
+        match event {
+            MemberEvent::Tag(tag) => self.take_tag(now, tag),
+            other => self.on_happening(now, other, link),
+        }
+    }
+
+    fn end_broadcast(&mut self, now: Instant, link: &mut Link) {
+        self.endings += 1;
+        let qualities = self.qualities.as_mut();
+        let best = qualities.and_then(|other| other.begin_again(now, self.member, link));
+        if let Some(best) = best {
+            self.take_seat(best);
+        }
+    }
+
+    fn on_happening(&mut self, now: Instant, event: MemberEvent, link: &mut Link) {
+        let stands_in = self.stands_in();
         match event {
             MemberEvent::Tag(tag) => self.take_tag(now, tag),
             // Where something stands in, the joint is found by what is shown.
             MemberEvent::Began { .. } if stands_in => {}
-            MemberEvent::Ended if stands_in => self.endings += 1,
+            MemberEvent::Ended if stands_in => self.end_broadcast(now, link),
             MemberEvent::Began { from_start } => self.screen.begin(from_start),
             MemberEvent::Found => self.has_found = true,
             MemberEvent::Ended => {
-                self.endings += 1;
+                self.end_broadcast(now, link);
                 self.screen.end(now);
                 self.journal.of(&self.config.name).say(Line::Event, "the broadcast has ended");
             }
@@ -498,8 +545,11 @@ impl Channel {
     }
 
     /// Nothing more is cast or shown; players get the rest.
-    pub(super) fn close(&mut self, link: &Link) {
+    pub(super) fn close(&mut self, link: &mut Link) {
         (self.broadcast, self.stand_in) = (None, None);
+        if let Some(mut qualities) = self.qualities.take() {
+            qualities.close(link);
+        }
         if self.casts() {
             link.finish(self.member);
         }

@@ -139,6 +139,15 @@ impl Splice {
         self.entering = Some(Entering { feed: Feed::StandIn, held });
     }
 
+    /// What the swarm gives next has nothing in common with what it gave.
+    pub fn begin_again(&mut self) {
+        if self.current == Feed::Swarm {
+            self.entry = Entry::Through;
+        }
+        self.entering.take_if(|entering| entering.feed == Feed::Swarm);
+        self.headers[Feed::Swarm as usize] = StreamHeaders::default();
+    }
+
     /// What to show now that a tag came. The swarm's takes over from a key frame on.
     pub fn take(&mut self, from: Feed, tag: Tag) -> Vec<Act> {
         let mut acts = Vec::new();

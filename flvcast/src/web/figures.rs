@@ -12,7 +12,7 @@ use crate::{
     flv::{Tag, TagKind, metadata, mime},
     headers::StreamHeaders,
     peer::MemberStats,
-    status::State,
+    status::{Instead, State},
 };
 
 /// Figures of one viewer, as the page shows them. Bytes count from the start.
@@ -91,6 +91,9 @@ pub struct Shown {
     pub state: State,
     /// For how long, in milliseconds.
     pub state_ms: u64,
+    /// What is shown in the place of what is meant to be.
+    #[serde(flatten)]
+    pub instead: Instead,
     /// What plays.
     pub stream: Stream,
     /// From the caster to here, by both clocks.
