@@ -113,7 +113,6 @@ impl StreamHeaders {
     }
 
     /// Whether there is none.
-    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.headers.is_empty()
     }

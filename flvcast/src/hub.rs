@@ -234,6 +234,11 @@ impl Hub {
         Follower::new(self.shared.clone())
     }
 
+    /// The same for what comes from now on; begins with the latest opening.
+    pub fn follow_live(&self) -> Follower {
+        Follower::live(self.shared.clone())
+    }
+
     /// Where segments begin, and whether and when the last one is over.
     pub fn cuts(&self) -> (Vec<Cut>, Option<u64>) {
         let ring = self.shared.lock();

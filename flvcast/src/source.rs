@@ -13,7 +13,7 @@ pub mod http;
 mod queue;
 mod recording;
 mod remote;
-mod rtmp;
+pub mod rtmp;
 mod shown;
 mod spec;
 

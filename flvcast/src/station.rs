@@ -18,6 +18,7 @@ use crate::{
     journal::Journal,
     link::{Link, LinkEvent},
     peer::MemberId,
+    push::Pusher,
     record::Recorder,
     stop::Stop,
     web::Lineup,
@@ -51,6 +52,7 @@ pub struct Station {
     leaving: Vec<Leaving>,
     lineup: Lineup,
     recorder: Option<Recorder>,
+    pusher: Option<Pusher>,
     journal: Journal,
 }
 
@@ -63,6 +65,7 @@ impl Station {
             leaving: Vec::new(),
             lineup: Lineup::default(),
             recorder: None,
+            pusher: None,
             journal,
         }
     }
@@ -102,7 +105,7 @@ impl Station {
         for leaving in self.leaving.extract_if(.., |leaving| leaving.group == group) {
             self.link.leave(leaving.member);
         }
-        let record = config.record.clone();
+        let (record, push) = (config.record.clone(), config.push.clone());
         let mut channel = Channel::start(config, &mut self.link, &self.journal)?;
         if let Some(record) = record {
             let recorder = match self.recorder.take() {
@@ -112,6 +115,16 @@ impl Station {
             let (shelf, state) = recorder.add(channel.name(), channel.screen().hub(), record);
             channel.set_recording(shelf, state);
             self.recorder = Some(recorder);
+        }
+        if !push.is_empty() {
+            let pusher = match self.pusher.take() {
+                Some(pusher) => pusher,
+                None => Pusher::start(self.journal.clone())?,
+            };
+            let hub = channel.screen().hub();
+            let pushes = push.into_iter().map(|target| pusher.add(channel.name(), hub, target));
+            channel.set_pushes(pushes.collect());
+            self.pusher = Some(pusher);
         }
         self.lineup.add(channel.exhibit());
         self.channels.insert(channel.name().to_owned(), channel);
@@ -195,7 +208,7 @@ impl Station {
 
     /// Says goodbye to all neighbours, and waits for what is written.
     pub fn stop(self) -> Result<(), Error> {
-        drop(self.recorder);
+        drop((self.recorder, self.pusher));
         self.link.stop()
     }
 }

@@ -70,6 +70,7 @@ function about(channel) {
     stream.audio?.name,
     channel.kept_ms ? `viewers can go back ${minutes(channel.kept_ms)}` : null,
     channel.record ? `kept: ${channel.record.file ?? "nothing now"}, ${(channel.record.bytes / 1e6).toFixed(1)} MB in whole files` : null,
+    ...channel.pushes.map((push) => `pushed to ${push.target}${push.live ? `, ${(push.bytes / 1e6).toFixed(1)} MB` : ", not now"}`),
     channel.group_stats.fragments_lost ? `${channel.group_stats.fragments_lost} fragments lost` : null,
     channel.group_stats.neighbours_banned ? `${channel.group_stats.neighbours_banned} neighbours dropped` : null,
   ];

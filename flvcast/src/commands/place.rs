@@ -4,8 +4,8 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 use flvcast::{
-    ChannelConfig, DEFAULT_PREFIX, DEFAULT_STREAM, Error, Limits, Memory, RecordConfig, Role,
-    Token, WebConfig, channel_group, listen_addresses,
+    ChannelConfig, DEFAULT_PREFIX, DEFAULT_STREAM, Error, Limits, Memory, PushTarget, RecordConfig,
+    Role, Token, WebConfig, channel_group, listen_addresses,
 };
 use netgroup::GroupSpec;
 use rtmfp::ServerUrl;
@@ -56,6 +56,9 @@ pub struct Shop {
     /// Keep what is shown in FLV files, an hour each, in a folder of the channel's name in this one
     #[arg(long, value_name = "DIR")]
     record: Option<PathBuf>,
+    /// Push what is shown to a server as well: rtmp://HOST/APP/KEY, or rtmps://…; again for each
+    #[arg(long, value_name = "URL")]
+    push: Vec<PushTarget>,
 }
 
 impl Place {
@@ -74,6 +77,7 @@ impl Place {
             role,
             memory,
             record: shop.record.clone().map(RecordConfig::new),
+            push: shop.push.clone(),
         })
     }
 

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::{History, Places};
 use crate::{
     peer::{MemberStats, SharedStats},
+    push::PushState,
     record::RecordState,
     web::Shown,
 };
@@ -96,6 +97,8 @@ pub struct ChannelView {
     pub rates: Rates,
     /// What is kept of it.
     pub record: Option<RecordState>,
+    /// Where else it is pushed to.
+    pub pushes: Vec<PushState>,
 }
 
 /// Counters of a channel's group and stream, from the start.

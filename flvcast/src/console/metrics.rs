@@ -12,7 +12,7 @@ struct Metric {
     value: fn(&ChannelView) -> Option<f64>,
 }
 
-const METRICS: [Metric; 19] = [
+const METRICS: [Metric; 21] = [
     gauge("up", "Whether the channel runs", |view| Some(f64::from(view.phase == Phase::Running))),
     gauge("live", "Whether sound or pictures come", |view| {
         let is_live = |shown: &crate::web::Shown| shown.state == crate::status::State::Live;
@@ -58,6 +58,12 @@ const METRICS: [Metric; 19] = [
     }),
     counter("banned_neighbours_total", "Neighbours dropped for what they did", |view| {
         Some(view.group_stats.neighbours_banned as f64)
+    }),
+    gauge("pushes", "Servers that take it by RTMP", |view| {
+        Some(view.pushes.iter().filter(|push| push.live).count() as f64)
+    }),
+    counter("pushed_bytes_total", "Bytes pushed by RTMP", |view| {
+        Some(view.pushes.iter().map(|push| push.bytes as f64).sum())
     }),
     counter("recorded_bytes_total", "Bytes kept", |view| {
         view.record.as_ref().map(|record| record.bytes as f64)

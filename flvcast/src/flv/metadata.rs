@@ -152,6 +152,14 @@ pub fn qualities(tag: &Tag) -> Option<Vec<String>> {
     Some(names.filter(is_name).take(MAX_QUALITIES).collect())
 }
 
+/// Metadata in the words by which a publisher tells a server to keep it.
+pub fn to_keep(payload: &Bytes) -> Bytes {
+    let mut out = Vec::new();
+    amf0::encode(&mut out, &Value::string("@setDataFrame"));
+    out.extend_from_slice(payload);
+    out.into()
+}
+
 /// Metadata that begins with a duration of zero, and where in it that number is: eight bytes,
 /// big-endian, to be overwritten once it is known.
 pub fn with_duration(metadata: Option<&Tag>) -> (Bytes, usize) {

@@ -1,6 +1,6 @@
 //! One who takes the programme tag by tag, to put it into another form.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{Opening, Shared, Shown, Taken};
 use crate::headers::StreamHeaders;
@@ -19,17 +19,34 @@ pub struct Followed {
 pub struct Follower {
     shared: Arc<Shared>,
     next: Option<u64>,
+    /// It begins with the latest that can be begun with, not the first.
+    is_live: bool,
 }
 
 impl Follower {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, next: None }
+        Self { shared, next: None, is_live: false }
+    }
+
+    pub(super) fn live(shared: Arc<Shared>) -> Self {
+        Self { is_live: true, ..Self::new(shared) }
+    }
+
+    /// How far behind the newest it is.
+    pub fn lag(&self) -> Duration {
+        let ring = self.shared.lock();
+        let lag = self.next.map_or(Some(0), |next| ring.lag_of(next));
+        lag.map_or(Duration::MAX, Duration::from_millis)
     }
 
     /// Appends what is there to `out`, `most` at once.
     pub fn take(&mut self, most: usize, out: &mut Vec<Followed>) -> Taken {
         let ring = self.shared.lock();
-        let begin = || ring.openings.front().map(|opening| opening.number);
+        let begin = || {
+            let openings = &ring.openings;
+            let opening = if self.is_live { openings.back() } else { openings.front() };
+            opening.map(|opening| opening.number)
+        };
         let Some(mut next) = self.next.or_else(begin) else {
             return if ring.is_over { Taken::Over } else { Taken::UpToDate };
         };

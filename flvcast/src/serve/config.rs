@@ -125,6 +125,9 @@ pub struct ChannelTable {
     /// Whether it is kept in files.
     #[serde(default)]
     pub record: bool,
+    /// Servers that it is pushed to by RTMP.
+    #[serde(default, deserialize_with = "one_or_many")]
+    pub push: Vec<String>,
     /// Whether it is to run from the start.
     #[serde(default = "yes")]
     pub enabled: bool,
@@ -243,6 +246,7 @@ impl Default for ChannelTable {
             patience: patience(),
             replay: replay(),
             record: false,
+            push: Vec::new(),
             enabled: true,
             groupspec: None,
             group_prefix: prefix(),
@@ -272,6 +276,7 @@ impl ChannelTable {
             role: self.role(name)?,
             memory,
             record: None,
+            push: self.push.iter().map(|text| text.parse()).collect::<Result<_, _>>()?,
         })
     }
 

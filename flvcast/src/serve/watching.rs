@@ -102,6 +102,7 @@ impl Serving {
             group_stats,
             rates: self.past.entry(name.to_owned()).or_default().rates(now, group_stats),
             record: channel.and_then(Channel::recording),
+            pushes: channel.map(Channel::pushes).unwrap_or_default(),
         }
     }
 
@@ -167,6 +168,7 @@ impl Serving {
             if casters > 1 {
                 add(format!("{casters} cast on this channel at once; one of them should stop"));
             }
+            view.pushes.iter().filter_map(|push| push.trouble.clone()).for_each(&mut add);
             if let Some(text) = view.record.as_ref().and_then(|record| record.trouble.clone()) {
                 add(text);
             }

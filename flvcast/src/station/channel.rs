@@ -18,6 +18,7 @@ use crate::{
     journal::{Journal, Line},
     link::Link,
     peer::{Member, MemberEvent, MemberId, MemberStats, SharedStats},
+    push::{PushState, SharedPush},
     record::{RecordState, SharedState, Shelf},
     screen::Screen,
     source::Wake,
@@ -81,6 +82,7 @@ pub struct Channel {
     was_live: bool,
     is_contested: bool,
     recording: Option<(Arc<Shelf>, SharedState)>,
+    pushes: Vec<SharedPush>,
     /// Hears of every tag that is cast, and when.
     witness: Option<Sender<(Tag, Instant)>>,
     journal: Journal,
@@ -130,6 +132,7 @@ impl Channel {
             was_live: false,
             is_contested: false,
             recording: None,
+            pushes: Vec::new(),
             witness: None,
             journal: journal.clone(),
         };
@@ -266,6 +269,16 @@ impl Channel {
     /// It is kept in files.
     pub(super) fn set_recording(&mut self, shelf: Arc<Shelf>, state: SharedState) {
         self.recording = Some((shelf, state));
+    }
+
+    /// It is pushed onward.
+    pub(super) fn set_pushes(&mut self, pushes: Vec<SharedPush>) {
+        self.pushes = pushes;
+    }
+
+    /// What is true of each push.
+    pub fn pushes(&self) -> Vec<PushState> {
+        self.pushes.iter().map(SharedPush::get).collect()
     }
 
     /// What is true of what is kept.

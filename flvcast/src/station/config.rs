@@ -3,7 +3,7 @@
 use netgroup::GroupSpec;
 
 use super::stand_in::StandInConfig;
-use crate::{hub::Memory, record::RecordConfig, source::Plan};
+use crate::{hub::Memory, push::PushTarget, record::RecordConfig, source::Plan};
 
 /// What a channel is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct ChannelConfig {
     pub memory: Memory,
     /// Whether and how it is kept in files.
     pub record: Option<RecordConfig>,
+    /// Where else it is pushed to.
+    pub push: Vec<PushTarget>,
 }
 
 impl ChannelConfig {

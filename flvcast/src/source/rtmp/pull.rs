@@ -71,11 +71,11 @@ fn connect(addresses: impl Iterator<Item = std::net::SocketAddr>) -> std::io::Re
 }
 
 /// The connection's URL, the application and the stream: what follows the last slash.
-fn split(url: &Url) -> Option<(String, String, String)> {
+pub fn split(url: &Url) -> Option<(String, String, String)> {
     let (app, name) = url.path().trim_matches('/').rsplit_once('/')?;
     let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    let connection = format!("rtmp://{}{port}/{app}", url.host_str()?);
+    let connection = format!("{}://{}{port}/{app}", url.scheme(), url.host_str()?);
     Some((connection, app.to_owned(), format!("{name}{query}")))
 }
 

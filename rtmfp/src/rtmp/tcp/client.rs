@@ -1,17 +1,17 @@
-//! A connection to a server whose stream is pulled. RTMP 1.0 §7.2.
+//! A connection to a server whose stream is pulled, or that one is pushed to. RTMP 1.0 §7.2.
 
 use std::collections::VecDeque;
 
 use super::{
     StreamMessage, TcpError, kind,
-    transport::{Transport, WINDOW},
+    transport::{Transport, WINDOW, chunk_stream},
 };
 use crate::rtmp::{Command, Message, MessageType, UserControl, Value};
 
 /// What the server gives, or says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientEvent {
-    /// The stream plays, or will once somebody publishes it.
+    /// The stream plays, or will once somebody publishes it; or what is published is taken.
     Started,
     /// Sound, picture or data.
     Message(Message),
@@ -26,12 +26,27 @@ enum State {
     Handshake,
     Connecting,
     Creating,
-    Playing { stream: u32 },
+    Playing,
+    /// The server was asked to take what we publish; it does once `is_taken`.
+    Publishing {
+        stream: u32,
+        is_taken: bool,
+    },
     Over,
+}
+
+/// What the connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Play,
+    Publish,
 }
 
 const CONNECT: f64 = 1.0;
 const CREATE: f64 = 2.0;
+const RELEASE: f64 = 3.0;
+const ANNOUNCE: f64 = 4.0;
+const PUBLISH: f64 = 5.0;
 /// What we say that we buffer, in milliseconds.
 const BUFFER: u32 = 3000;
 /// Live if it is live, else a recording.
@@ -42,6 +57,7 @@ const LIVE_OR_RECORDED: f64 = -2000.0;
 pub struct ClientSession {
     transport: Transport,
     state: State,
+    purpose: Purpose,
     app: String,
     url: String,
     name: String,
@@ -52,9 +68,20 @@ pub struct ClientSession {
 impl ClientSession {
     /// Plays stream `name` of `app`; `url` is the connection's, without the stream.
     pub fn play(url: &str, app: &str, name: &str, random: [u8; 32]) -> Self {
+        Self::new(Purpose::Play, url, app, name, random)
+    }
+
+    /// Publishes live under `name` in `app`. Once it has [`ClientEvent::Started`],
+    /// [`Self::publish_message`] takes what is to be sent.
+    pub fn publish(url: &str, app: &str, name: &str, random: [u8; 32]) -> Self {
+        Self::new(Purpose::Publish, url, app, name, random)
+    }
+
+    fn new(purpose: Purpose, url: &str, app: &str, name: &str, random: [u8; 32]) -> Self {
         Self {
             transport: Transport::client(random),
             state: State::Handshake,
+            purpose,
             app: app.to_owned(),
             url: url.to_owned(),
             name: name.to_owned(),
@@ -85,12 +112,40 @@ impl ClientSession {
         self.events.pop_front()
     }
 
+    /// Sends sound, pictures or data, once what we publish is taken.
+    pub fn publish_message(&mut self, message: Message) {
+        let State::Publishing { stream, is_taken: true } = self.state else { return };
+        let chunk_stream = match message.kind {
+            MessageType::AUDIO => chunk_stream::AUDIO,
+            MessageType::VIDEO => chunk_stream::VIDEO,
+            _ => chunk_stream::STREAM,
+        };
+        self.transport.send(chunk_stream, StreamMessage { stream, message });
+    }
+
+    /// Says that nothing more is published, as encoders do.
+    pub fn unpublish(&mut self) {
+        let State::Publishing { stream, .. } = self.state else { return };
+        self.state = State::Over;
+        let arguments = vec![Value::string(&self.name)];
+        self.transport.send_command(0, &Command::new("FCUnpublish", 0.0, arguments));
+        let arguments = vec![Value::Number(stream.into())];
+        self.transport.send_command(0, &Command::new("deleteStream", 0.0, arguments));
+    }
+
     fn connect(&mut self) {
         self.state = State::Connecting;
+        if self.purpose == Purpose::Publish {
+            self.transport.send_chunk_size();
+        }
         let mut connect = Command::new("connect", CONNECT, Vec::new());
+        let version = match self.purpose {
+            Purpose::Play => "LNX 9,0,124,2",
+            Purpose::Publish => "FMLE/3.0 (compatible; flvcast)",
+        };
         connect.object = Value::object([
             ("app", Value::string(&self.app)),
-            ("flashVer", Value::string("LNX 9,0,124,2")),
+            ("flashVer", Value::string(version)),
             ("tcUrl", Value::string(&self.url)),
             ("fpad", Value::Boolean(false)),
             ("capabilities", Value::Number(15.0)),
@@ -133,6 +188,7 @@ impl ClientSession {
             ("_result", State::Connecting) if is_answer(CONNECT) => {
                 self.state = State::Creating;
                 self.transport.send_control(kind::WINDOW_SIZE, &WINDOW.to_be_bytes());
+                self.announce();
                 self.transport.send_command(0, &Command::new("createStream", CREATE, Vec::new()));
             }
             ("_result", State::Creating) if is_answer(CREATE) => self.begin(command),
@@ -144,10 +200,27 @@ impl ClientSession {
         }
     }
 
+    /// What encoders say first, and some servers wait for.
+    fn announce(&mut self) {
+        if self.purpose == Purpose::Publish {
+            for (name, number) in [("releaseStream", RELEASE), ("FCPublish", ANNOUNCE)] {
+                let arguments = vec![Value::string(&self.name)];
+                self.transport.send_command(0, &Command::new(name, number, arguments));
+            }
+        }
+    }
+
     fn begin(&mut self, command: &Command) {
         let number = command.arguments.first().and_then(Value::as_number);
         let stream = number.map_or(1, |number| number as u32);
-        self.state = State::Playing { stream };
+        if self.purpose == Purpose::Publish {
+            self.state = State::Publishing { stream, is_taken: false };
+            let arguments = vec![Value::string(&self.name), Value::string("live")];
+            return self
+                .transport
+                .send_command(stream, &Command::new("publish", PUBLISH, arguments));
+        }
+        self.state = State::Playing;
         let arguments = vec![Value::string(&self.name), Value::Number(LIVE_OR_RECORDED)];
         self.transport.send_command(stream, &Command::new("play", 0.0, arguments));
         let buffer = UserControl::SetBufferLength { stream, length: BUFFER };
@@ -164,6 +237,12 @@ impl ClientSession {
             .any(|argument| argument.member("level").and_then(Value::as_str) == Some("error"));
         match code {
             "NetStream.Play.Start" => self.events.push_back(ClientEvent::Started),
+            "NetStream.Publish.Start" => {
+                if let State::Publishing { is_taken, .. } = &mut self.state {
+                    *is_taken = true;
+                    self.events.push_back(ClientEvent::Started);
+                }
+            }
             "NetStream.Play.UnpublishNotify"
             | "NetStream.Play.Stop"
             | "NetStream.Play.Complete" => {

@@ -154,6 +154,41 @@ fn who_wants_to_play_is_refused_in_words() {
     assert!(why.contains("HTTP"), "{why}");
 }
 
+#[test]
+fn what_is_pushed_arrives_as_it_was() {
+    let mut server = ServerSession::new([1; 32]);
+    let mut client = ClientSession::publish("rtmp://x/app", "app", "key", [2; 32]);
+    let picture = message(9, 0xff_ffff, &vec![7; 200_000]).message;
+    client.publish_message(picture.clone());
+    converse(&mut server, &mut client);
+    let publish = ServerEvent::Publish { stream: 1, app: "app".into(), name: "key".into() };
+    assert_eq!(server.poll_event(), Some(publish));
+    assert_eq!(client.poll_event(), None, "it was not accepted yet");
+    server.accept(1);
+    converse(&mut server, &mut client);
+    assert_eq!(client.poll_event(), Some(ClientEvent::Started));
+    let sound = message(8, 5, b"\xaf\x01x").message;
+    for pushed in [picture, sound] {
+        client.publish_message(pushed.clone());
+        converse(&mut server, &mut client);
+        let given = ServerEvent::Message { stream: 1, message: pushed };
+        assert_eq!(server.poll_event(), Some(given), "what came too early was not sent");
+    }
+    client.unpublish();
+    converse(&mut server, &mut client);
+    assert_eq!(server.poll_event(), Some(ServerEvent::Unpublished { stream: 1 }));
+}
+
+#[test]
+fn who_may_not_push_is_told() {
+    let mut server = ServerSession::new([1; 32]);
+    let mut client = ClientSession::publish("rtmp://x/app", "app", "key", [2; 32]);
+    converse(&mut server, &mut client);
+    server.refuse(1, "the key is wrong");
+    converse(&mut server, &mut client);
+    assert_eq!(client.poll_event(), Some(ClientEvent::Refused("the key is wrong".into())));
+}
+
 /// What an encoder sends, by the names that it gives to its commands.
 fn encoder(commands: &[(&str, f64, u32, Vec<Value>)]) -> Vec<u8> {
     let mut bytes = vec![3];

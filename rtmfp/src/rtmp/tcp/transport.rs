@@ -21,6 +21,8 @@ pub(super) mod chunk_stream {
     pub const CONTROL: u8 = 2;
     pub const COMMAND: u8 = 3;
     pub const STREAM: u8 = 5;
+    pub const AUDIO: u8 = 4;
+    pub const VIDEO: u8 = 6;
 }
 
 /// A connection below commands.
@@ -149,7 +151,8 @@ impl Transport {
         self.send(chunk_stream, StreamMessage { stream, message: command.to_message() });
     }
 
-    fn send(&mut self, chunk_stream: u8, message: StreamMessage) {
+    /// A message on a chunk stream.
+    pub fn send(&mut self, chunk_stream: u8, message: StreamMessage) {
         put_chunks(&mut self.out, chunk_stream, &message, self.chunk_size);
     }
 }

@@ -89,7 +89,7 @@ fn ffmpeg_plays_it() {
 fn browsers_play_it_by_hls_js() {
     let station = station();
     let mut page = Page::open(&format!("http://{}/", station.http));
-    page.evaluate(include_str!("../assets/hls.light.min.js"));
+    page.evaluate(include_str!("../../assets/hls.light.min.js"));
     page.evaluate(
         "(() => { Player.hide(); const old = document.getElementById('film'); const film = old.cloneNode(); old.replaceWith(film); film.muted = true; window.hls = new Hls({ liveSyncDurationCount: 1 }); window.fatal = null; hls.on(Hls.Events.ERROR, (_, data) => { if (data.fatal) window.fatal = data.details; }); hls.loadSource('news.m3u8'); hls.attachMedia(film); hls.on(Hls.Events.MANIFEST_PARSED, () => film.play()); window.shown = film; })()",
     );
