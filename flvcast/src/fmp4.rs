@@ -12,6 +12,7 @@ use mp4_atom::{
 use crate::{
     flv::{Codec, Tag, TagKind, inside, metadata},
     headers::StreamHeaders,
+    hub::PAUSE_MS,
     programme::Shown,
 };
 
@@ -258,8 +259,10 @@ impl Run {
         let usual = if id == PICTURES { PICTURE_MS } else { SOUND_MS };
         let mut run = Self { id, begin, entries: Vec::new(), data: Vec::new(), size: 0 };
         let mut at = begin;
-        for (index, (_, tag)) in tags.iter().enumerate() {
+        for (index, (time, tag)) in tags.iter().enumerate() {
             let Some(inside) = inside(tag) else { continue };
+            // Before a pause nothing is shown for all of it.
+            let next = next.filter(|next| *next < time + PAUSE_MS);
             let following = tags.get(index + 1).map(|(time, _)| *time).or(next);
             // Times do not go back; what is shown for no time at all confuses players.
             let last = run.entries.last().and_then(|entry| entry.duration).unwrap_or(usual);

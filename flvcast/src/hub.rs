@@ -18,8 +18,8 @@ use crate::{
     headers::StreamHeaders,
     programme::{Programme, Shown},
 };
-pub use cuts::Cut;
 use cuts::Cuts;
+pub use cuts::{Cut, PAUSE_MS};
 pub use follower::{Followed, Follower};
 use viewer::Pace;
 pub use viewer::{Place, Taken, Viewer};
@@ -116,6 +116,7 @@ impl Ring {
         if let Some(zero) = shown.opening {
             let headers = self.headers.clone();
             let opening = Opening { number: self.end(), zero, headers };
+            self.cuts.note_pause(self.newest(), zero);
             self.cuts.note(&opening);
             self.openings.push_back(opening);
         }
@@ -182,6 +183,11 @@ impl Hub {
     pub fn new(memory: Memory) -> Self {
         let (ring, news) = (Mutex::new(Ring::new(memory)), Condvar::new());
         Self { shared: Arc::new(Shared { ring, news, async_news: Notify::new() }) }
+    }
+
+    /// So many bytes are kept at most, from now on.
+    pub fn limit(&self, bytes: usize) {
+        self.shared.lock().memory.bytes = bytes;
     }
 
     /// Takes what the programme has for players.

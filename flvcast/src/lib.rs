@@ -5,6 +5,7 @@ mod broadcast;
 mod cast;
 mod channel;
 mod console;
+mod crew;
 #[cfg(feature = "demo")]
 mod demo;
 mod desk;

@@ -14,21 +14,24 @@ use std::{
 use crate::{
     Error,
     console::{self, Board, ConsoleConfig, History, Places},
+    hub::Memory,
     journal::{Journal, Line},
-    say::{count, members, say},
+    record::Shelf,
+    say::{count, say},
     station::{ChannelConfig, Station},
+    status::State,
     stop::Stop,
-    web::{self, Web},
+    web::{self, Exhibit, Web},
 };
 #[cfg(feature = "demo")]
 pub use config::RecordTable;
 pub use config::{ChannelTable, FileConfig, lower_qualities};
-pub use control::{Control, Order, Request};
+pub use control::{Control, Order, Refusal, Request};
 
 const TICK: Duration = Duration::from_millis(100);
 /// How often the console is told what is true.
 const SHOW: Duration = Duration::from_secs(1);
-const PROGRESS: Duration = Duration::from_secs(30);
+const PROGRESS: Duration = Duration::from_secs(60);
 
 /// A channel that there is, whether it runs or not.
 #[derive(Debug, Clone)]
@@ -189,11 +192,11 @@ impl Serving {
     /// What a channel is to be; an error if it makes no sense beside the others.
     fn check(&self, name: &str, table: &ChannelTable) -> Result<ChannelConfig, String> {
         let wanted = self.config.channel(name, table)?;
+        let claims = wanted.claims();
         for (other, entry) in self.entries.iter().filter(|(other, _)| *other != name) {
-            let has_group =
-                |config: ChannelConfig| config.group.group_id() == wanted.group.group_id();
-            if self.config.channel(other, &entry.table).is_ok_and(has_group) {
-                return Err(format!("'{other}' has the same group"));
+            let Ok(config) = self.config.channel(other, &entry.table) else { continue };
+            if let Some(claim) = config.claims().iter().find(|claim| claims.contains(claim)) {
+                return Err(format!("'{other}' has the same {claim}"));
             }
         }
         Ok(wanted)
@@ -224,10 +227,39 @@ impl Serving {
                 self.station.add(config).map_err(|error| format!("{name}: {error}"))?;
             }
         }
+        self.share_memory();
+        self.show_shelves();
         Ok(())
     }
 
-    fn obey(&mut self, order: Order) -> Result<(), String> {
+    /// What all may keep in memory is shared by those that run.
+    fn share_memory(&self) {
+        let count = self.station.channels().count().max(1) as u64;
+        let share = usize::try_from(self.config.replay_memory / count).unwrap_or(usize::MAX);
+        let share = share.clamp(Memory::LIVE.bytes, Memory::REPLAY.bytes);
+        self.station.channels().for_each(|channel| channel.screen().hub().limit(share));
+    }
+
+    /// What was kept of a channel that does not run is to be had all the same.
+    fn show_shelves(&self) {
+        let lineup = self.station.lineup();
+        for exhibit in lineup.all() {
+            if !self.entries.contains_key(&exhibit.name) {
+                lineup.remove(&exhibit.name);
+            }
+        }
+        for (name, entry) in &self.entries {
+            let config = self.config.channel(name, &entry.table);
+            if let (None, Ok(ChannelConfig { record: Some(record), title, .. })) =
+                (lineup.get(name), config)
+            {
+                let shelf = Shelf::of_channel(&record.folder, name);
+                lineup.add(Exhibit::of_shelf(name, title, shelf));
+            }
+        }
+    }
+
+    fn obey(&mut self, order: Order) -> Result<(), Refusal> {
         match order {
             Order::Put(name, table) => {
                 self.check(&name, &table)?;
@@ -238,12 +270,13 @@ impl Serving {
                 self.journal.of(&name).say(Line::Event, verb);
             }
             Order::Remove(name) => {
-                self.entries.remove(&name).ok_or_else(|| unknown(&name))?;
+                self.entries.remove(&name).ok_or_else(|| Refusal::Unknown(name.clone()))?;
                 self.settle()?;
                 self.journal.of(&name).say(Line::Event, "removed");
             }
             Order::Run(name, runs) => {
-                self.entries.get_mut(&name).ok_or_else(|| unknown(&name))?.runs = runs;
+                let entry = self.entries.get_mut(&name);
+                entry.ok_or_else(|| Refusal::Unknown(name.clone()))?.runs = runs;
                 self.settle()?;
                 let verb = if runs { "started" } else { "stopped" };
                 self.journal.of(&name).say(Line::Event, verb);
@@ -285,22 +318,23 @@ impl Serving {
     }
 
     fn report(&self) {
+        let now = Instant::now();
+        let (mut live, mut cast, mut received, mut sent) = (0, 0, 0, 0);
         for channel in self.station.channels() {
-            let stats = channel.stats();
-            let (verb, bytes) = match channel.casts() {
-                true => ("cast", stats.stream.bytes_published),
-                false => {
-                    ("received", stats.stream.bytes_from_source + stats.stream.bytes_from_peers)
-                }
-            };
-            say(format_args!(
-                "{}: {verb} {:.1} MB, sent {:.1} MB to the swarm; {}",
-                channel.name(),
-                bytes as f64 / 1e6,
-                stats.stream.bytes_sent as f64 / 1e6,
-                members(&stats.group),
-            ));
+            let stream = channel.stats().stream;
+            live += u64::from(channel.screen().state(now).0 == State::Live);
+            cast += stream.bytes_published;
+            received += stream.bytes_from_source + stream.bytes_from_peers;
+            sent += stream.bytes_sent;
         }
+        let of = count(self.station.channels().count() as u64, "channel");
+        let megabytes = |bytes: u64| bytes as f64 / 1e6;
+        say(format_args!(
+            "{live} of {of} live; cast {:.1} MB, received {:.1} MB, sent {:.1} MB to the swarms",
+            megabytes(cast),
+            megabytes(received),
+            megabytes(sent),
+        ));
     }
 }
 
@@ -311,8 +345,4 @@ fn bind(addresses: &[std::net::SocketAddr]) -> Result<Option<std::net::TcpListen
 fn unix_time() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.unwrap_or_default().as_secs()
-}
-
-fn unknown(name: &str) -> String {
-    format!("there is no channel '{name}'")
 }

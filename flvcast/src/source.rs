@@ -1,6 +1,6 @@
 //! Where tags come from: a file each. What a source is, is told from what people write
-//! ([`SourceSpec`]); a [`Feed`] runs it on a thread of its own, opens it again when it dies, and
-//! hands over its tags.
+//! ([`SourceSpec`]); a [`Feed`] has the crew run it, opens it again when it dies, and hands over its
+//! tags.
 
 mod bytes;
 mod cancel;
@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::flv::Tag;
+use crate::{crew::Readable, flv::Tag};
 pub use cancel::Cancel;
 pub use feed::{Fed, Feed, Plan, Wake};
 pub use recording::{From as ReplayFrom, Recording};
@@ -39,14 +39,23 @@ pub enum Piece {
     Notice(String),
     /// Nothing yet; asked again at once.
     Nothing,
+    /// Nothing before so much time has passed, or its [`Cancel`] was nudged.
+    Rest(Duration),
+    /// The same, or when that can be read.
+    Read(Readable, Duration),
     /// There is no more.
     End,
 }
 
-/// Something that gives tags. It may block, but looks at its [`Cancel`] while it does.
+/// Something that gives tags.
 pub trait Source: Send {
     /// The next piece.
     fn next(&mut self) -> Result<Piece, SourceError>;
+
+    /// Whether that may take long. While it does, the source looks at its [`Cancel`].
+    fn blocks(&self) -> bool {
+        true
+    }
 }
 
 /// How a source keeps time.

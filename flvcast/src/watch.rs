@@ -51,6 +51,13 @@ impl WatchConfig {
         names.collect::<Vec<_>>().join(", ")
     }
 
+    /// Whether something else is done with it.
+    fn is_kept(&self) -> bool {
+        let is_kept =
+            |channel: &ChannelConfig| channel.record.is_some() || !channel.push.is_empty();
+        self.channels.iter().any(is_kept)
+    }
+
     fn first(&self) -> &str {
         self.channels.first().map_or("", |channel| &channel.name)
     }
@@ -84,6 +91,7 @@ pub fn watch(config: &WatchConfig, stop: &Stop) -> Result<(), Error> {
     let use_of_it = match (&config.out, &config.http) {
         (Some(path), _) => format!(", into {}", path.display()),
         (None, Some(_)) => String::new(),
+        (None, None) if config.is_kept() => String::new(),
         (None, None) => ", only to relay to others; see it with --http or --out".into(),
     };
     say(format_args!("watching {} at {}{use_of_it}", config.names(), config.server));

@@ -314,7 +314,7 @@ async fn saved_film(
 }
 
 fn too_many() -> Response {
-    const HINT: &str = "too many viewers; try again later, or raise --max-viewers\n";
+    const HINT: &str = "too many watch here just now; try again later\n";
     (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "10")], HINT).into_response()
 }
 

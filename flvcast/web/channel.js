@@ -86,11 +86,17 @@ function worstDelay(viewers) {
   return known.length ? Math.max(...known) : null;
 }
 
-// What viewers have from each other; a caster knows what it sent and how many there are.
+// What viewers have had from each other in the last ten seconds; a caster knows what it sent and how many there are.
+const PAST = [];
+const SHARE_OVER = 10;
 function share(figures, peers, source) {
-  if (peers + source) return `${Math.round(100 * peers / (peers + source))} %`;
-  const needed = (figures.bytes_published ?? 0) * Math.max(0, most(figures.viewers, "members") - 1);
-  return needed ? `${Math.round(100 * Math.max(0, 1 - figures.bytes_cast / needed))} %` : "–";
+  PAST.push({ peers, source, cast: figures.bytes_cast ?? 0, published: figures.bytes_published ?? 0 });
+  while (PAST.length > SHARE_OVER + 1) PAST.shift();
+  const since = (field) => Math.max(0, PAST.at(-1)[field] - PAST[0][field]);
+  const received = since("peers") + since("source");
+  if (received) return `${Math.round(100 * since("peers") / received)} %`;
+  const needed = since("published") * Math.max(0, most(figures.viewers, "members") - 1);
+  return needed ? `${Math.round(100 * Math.max(0, 1 - since("cast") / needed))} %` : "–";
 }
 
 function figuresOf(figures) {

@@ -4,6 +4,7 @@
 //! system, so another program can take its place: all but `bulk` take its address and process ID.
 
 mod bulk;
+mod channels;
 mod crowd;
 mod echo;
 mod load;
@@ -34,6 +35,8 @@ pub enum Bench {
     Members(members::Arguments),
     /// Players of a film over HTTP-FLV, from any server
     Viewers(viewers::Arguments),
+    /// Many channels of one process, cast and watched
+    Channels(channels::Arguments),
     /// The process that is measured; prints its address and serves until its input ends
     #[command(hide = true)]
     Serve(ServeArguments),
@@ -82,6 +85,7 @@ pub fn run(bench: &Bench) -> Result<(), AnyError> {
         Bench::Hello(arguments) => print(&load::hello(arguments)?),
         Bench::Members(arguments) => members::run(arguments),
         Bench::Viewers(arguments) => print(&viewers::run(arguments)?),
+        Bench::Channels(arguments) => print(&channels::run(arguments)?),
         Bench::Serve(arguments) => bulk::serve(arguments),
         Bench::Send(arguments) => bulk::send(arguments),
     }

@@ -62,8 +62,14 @@ pub struct Shop {
 }
 
 impl Place {
-    /// A channel there.
+    /// A channel there; where it is to be kept must be a folder.
     pub fn channel(&self, name: &str, role: Role, shop: &Shop) -> Result<ChannelConfig, Error> {
+        if let Some(folder) = &shop.record {
+            std::fs::create_dir_all(folder).map_err(|error| {
+                let folder = folder.display();
+                Error::Usage(format!("cannot record into {folder}: {error}; name another folder"))
+            })?;
+        }
         let group = match &self.groupspec {
             Some(spec) => spec.clone(),
             None => channel_group(&self.group_prefix, name)?,

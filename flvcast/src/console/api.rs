@@ -12,14 +12,14 @@ use axum::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
     },
-    routing::{get, post, put},
+    routing::{get, post},
 };
 use futures_util::{Stream, StreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use super::{ConsoleConfig, Places, Span, guard, metrics};
 use crate::{
-    serve::{ChannelTable, Order},
+    serve::{ChannelTable, Order, Refusal},
     web::{self, film},
 };
 
@@ -54,7 +54,8 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route("/api/history/{name}", get(history))
         .route("/api/swarm/{name}", get(swarm))
         .route("/api/reload", post(reload))
-        .route("/api/channels/{name}", put(put_channel).delete(delete_channel))
+        .route("/api/channels", get(channels))
+        .route("/api/channels/{name}", get(channel).put(put_channel).delete(delete_channel))
         .route("/api/channels/{name}/start", post(start))
         .route("/api/channels/{name}/stop", post(stop))
         .route("/preview/{name}", get(preview))
@@ -141,6 +142,10 @@ async fn history(
     Path(name): Path<String>,
     Query(Window { span }): Query<Window>,
 ) -> Response {
+    let board = shared.config.board.get();
+    if board.channels.iter().all(|channel| channel.name != name) {
+        return unknown(&name);
+    }
     let columns = shared.config.board.behind().history.columns(&name, span, now_ms() / 1000);
     Json(columns).into_response()
 }
@@ -209,7 +214,20 @@ fn unknown(name: &str) -> Response {
 async fn order(shared: &Shared, order: Order) -> Response {
     match shared.config.control.order(order).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(why) => (StatusCode::UNPROCESSABLE_ENTITY, why + "\n").into_response(),
+        Err(Refusal::Unknown(name)) => unknown(&name),
+        Err(why) => (StatusCode::UNPROCESSABLE_ENTITY, format!("{why}\n")).into_response(),
+    }
+}
+
+async fn channels(State(shared): Here) -> Response {
+    Json(&shared.config.board.get().channels).into_response()
+}
+
+async fn channel(State(shared): Here, Path(name): Path<String>) -> Response {
+    let board = shared.config.board.get();
+    match board.channels.iter().find(|channel| channel.name == name) {
+        Some(view) => Json(view).into_response(),
+        None => unknown(&name),
     }
 }
 

@@ -11,12 +11,16 @@ use std::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
+use rtmfp::crypto::sha256;
+
 use super::index::{Contents, Entry};
 
 /// What stays as it is in the name of a folder.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b' ');
 const FILM: &str = "flv";
 const INDEX: &str = "index";
+/// Of a folder's name; the rest of longer ones is told apart by its hash.
+const MAX_NAME: usize = 200;
 /// More files than anybody looks through.
 const MAX_FILES: usize = 100_000;
 
@@ -46,13 +50,30 @@ pub struct Shelf {
 impl Shelf {
     /// The folder of a channel in the folder of all.
     pub fn of_channel(folder: &Path, channel: &str) -> Self {
-        let name = utf8_percent_encode(channel, PLAIN).to_string();
+        let mut name = utf8_percent_encode(channel, PLAIN).to_string();
+        if name.len() > MAX_NAME {
+            let hash = sha256(&[channel.as_bytes()]);
+            name.truncate(MAX_NAME);
+            name = format!("{name}-{}", netgroup::hex(&hash[..8]));
+        }
         Self::new(folder.join(name))
     }
 
     /// A folder that has the files.
     pub fn new(folder: PathBuf) -> Self {
         Self { folder, known: Mutex::default() }
+    }
+
+    /// Folders of this one that hold recordings, by name: it is one of all channels, perhaps.
+    pub fn channels(&self) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };
+        let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        let kept =
+            folders.filter(|path| path.is_dir() && !Self::new(path.clone()).names().is_empty());
+        let mut names: Vec<String> =
+            kept.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect();
+        names.sort();
+        names
     }
 
     /// Where the files are.

@@ -69,6 +69,9 @@ pub struct FileConfig {
     pub state: Option<PathBuf>,
     /// In which country an address is: a file of MaxMind's form.
     pub places: Option<PathBuf>,
+    /// What all channels together may keep in memory for viewers who go back.
+    #[serde(default = "replay_memory", deserialize_with = "a_size")]
+    pub replay_memory: u64,
     /// How channels are kept that are to be recorded.
     pub record: Option<RecordTable>,
     /// The channels, by name.
@@ -156,6 +159,7 @@ impl FileConfig {
             max_viewers_per_address: None,
             state: None,
             places: None,
+            replay_memory: replay_memory(),
             record: None,
             channels: BTreeMap::new(),
         }
@@ -186,7 +190,7 @@ impl FileConfig {
                         take localhost"
                 .into());
         }
-        let mut groups = BTreeMap::new();
+        let mut claims = BTreeMap::new();
         for (name, table) in &self.channels {
             let config =
                 self.channel(name, table).map_err(|why| format!("channel.{name}: {why}"))?;
@@ -194,8 +198,11 @@ impl FileConfig {
             if let Some(missing) = lower.find(|lower| !self.channels.contains_key(*lower)) {
                 return Err(format!("channel.{name}: qualities: there is no channel '{missing}'"));
             }
-            if let Some(other) = groups.insert(config.group.group_id(), name) {
-                return Err(format!("channel.{name}: '{other}' has the same group"));
+            for claim in config.claims() {
+                let what = claim.to_string();
+                if let Some(other) = claims.insert(claim, name) {
+                    return Err(format!("channel.{name}: '{other}' has the same {what}"));
+                }
             }
         }
         Ok(())
@@ -261,7 +268,11 @@ impl ChannelTable {
             return Err("a name is 1 to 200 bytes of text".into());
         }
         if is_reserved(name) {
-            return Err("this name is that of something else on the page's host".into());
+            return Err(
+                "this name is that of something else on the pages' host; take another, not \
+                        ending in .flv, .m3u8 or .json"
+                    .into(),
+            );
         }
         let group = match &self.groupspec {
             Some(spec) => spec.clone(),
@@ -331,6 +342,10 @@ fn most_viewers() -> usize {
     Limits::default().viewers
 }
 
+fn replay_memory() -> u64 {
+    4 << 30
+}
+
 fn hour() -> Duration {
     Duration::from_secs(3600)
 }
@@ -382,6 +397,10 @@ where
 
 fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     humantime::parse_duration(&String::deserialize(from)?).map_err(D::Error::custom)
+}
+
+fn a_size<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    size(&String::deserialize(from)?).map_err(D::Error::custom)
 }
 
 fn maybe_size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
@@ -445,6 +464,11 @@ mod tests {
             ("[channel.a]\nreplay = \"soon\"", "line 3"),
             ("[channel.\"index.js\"]", "channel.index.js"),
             ("[channel.a]\ngroup-prefix=\"x\"\n[channel.xa]\ngroup-prefix=\"\"", "same group"),
+            (
+                "[channel.a]\nsource=\"rtmp-listen://:1/x/k\"\n[channel.b]\nsource=\"rtmp-listen://:1/x/k\"",
+                "'a' has the same RTMP key",
+            ),
+            ("[channel.\"a.flv\"]", "ending in .flv"),
             ("[channel.a]\nsource=\"x\"\nqualities=[\"b\"]", "no channel 'b'"),
             ("[channel.a]\nsource=\"x\"\nqualities=[\"a\"]", "other channels than 'a'"),
             ("[channel.a]\nqualities=[\"b\"]\n[channel.b]", "whoever casts"),

@@ -2,6 +2,7 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use thiserror::Error;
 use tokio::sync::oneshot;
 
 use super::ChannelTable;
@@ -20,13 +21,30 @@ pub enum Order {
     Reload,
 }
 
-/// An order, and where the answer goes: nothing, or why it was not obeyed.
+/// Why an order was not obeyed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// There is no such channel.
+    #[error("there is no channel '{0}'")]
+    Unknown(String),
+    /// It makes no sense, in words.
+    #[error("{0}")]
+    Wrong(String),
+}
+
+impl From<String> for Refusal {
+    fn from(why: String) -> Self {
+        Self::Wrong(why)
+    }
+}
+
+/// An order, and where the answer goes.
 #[derive(Debug)]
 pub struct Request {
     /// What.
     pub order: Order,
     /// Where to.
-    pub answer: oneshot::Sender<Result<(), String>>,
+    pub answer: oneshot::Sender<Result<(), Refusal>>,
 }
 
 /// Gives orders.
@@ -44,11 +62,11 @@ impl Control {
     }
 
     /// Gives an order and waits for the answer.
-    pub async fn order(&self, order: Order) -> Result<(), String> {
-        const OVER: &str = "flvcast is about to end";
+    pub async fn order(&self, order: Order) -> Result<(), Refusal> {
+        let over = || Refusal::Wrong("flvcast is about to end".into());
         let (answer, answered) = oneshot::channel();
-        self.requests.send(Request { order, answer }).map_err(|_| OVER)?;
+        self.requests.send(Request { order, answer }).map_err(|_| over())?;
         self.waker.wake();
-        answered.await.map_err(|_| OVER)?
+        answered.await.map_err(|_| over())?
     }
 }

@@ -1,11 +1,19 @@
 //! FLV out of anything that bytes can be read from.
 
-use std::{io::Read, time::Duration};
+use std::{
+    io::Read,
+    time::{Duration, Instant},
+};
 
 use super::{Nature, Piece, Source, SourceError};
-use crate::flv::{Demuxer, Skipped, Tag};
+use crate::{
+    crew::Readable,
+    flv::{Demuxer, Skipped, Tag},
+};
 
 const READ: usize = 1 << 16;
+/// What is waited for is looked at this often, whatever happens.
+const LOOK: Duration = Duration::from_secs(1);
 /// Enough to see what a file is.
 pub const SNIFF: usize = 4096;
 
@@ -52,10 +60,20 @@ pub fn sniff(input: &mut impl Read) -> std::io::Result<Vec<u8>> {
     Ok(head)
 }
 
+/// An input that does not block.
+#[derive(Debug, Clone, Copy)]
+struct Waits {
+    readable: Readable,
+    silence: Option<Duration>,
+    heard: Instant,
+}
+
 /// Tags of an input.
 pub struct FlvReader<R> {
     name: String,
     input: R,
+    /// What to wait for when it would block; without, it blocks.
+    waits: Option<Waits>,
     nature: Nature,
     demuxer: Demuxer,
     headers: u64,
@@ -76,6 +94,7 @@ impl<R: Read + Send> FlvReader<R> {
         Self {
             name,
             input,
+            waits: None,
             nature,
             demuxer,
             headers: 0,
@@ -87,6 +106,12 @@ impl<R: Read + Send> FlvReader<R> {
         }
     }
 
+    /// It never blocks: the next is there when this can be read. A live one of which nothing comes
+    /// for as long as `silence` is dead.
+    pub fn waiting_for(self, readable: Readable, silence: Option<Duration>) -> Self {
+        Self { waits: Some(Waits { readable, silence, heard: Instant::now() }), ..self }
+    }
+
     fn fill(&mut self) -> Result<Option<Piece>, SourceError> {
         let mut chunk = [0; READ];
         match self.input.read(&mut chunk) {
@@ -94,14 +119,29 @@ impl<R: Read + Send> FlvReader<R> {
                 self.is_at_end = true;
                 self.demuxer.finish();
             }
-            Ok(count) => self.demuxer.push(&chunk[..count]),
+            Ok(count) => {
+                self.demuxer.push(&chunk[..count]);
+                if let Some(waits) = &mut self.waits {
+                    waits.heard = Instant::now();
+                }
+            }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                return Ok(Some(Piece::Nothing));
+                return self.wait().map(Some);
             }
             Err(error) => return Err(self.error(format!("cannot read {}: {error}", self.name))),
         }
         Ok(None)
+    }
+
+    fn wait(&self) -> Result<Piece, SourceError> {
+        let Some(Waits { readable, silence, heard }) = self.waits else {
+            return Ok(Piece::Nothing);
+        };
+        if silence.is_some_and(|silence| heard.elapsed() > silence) {
+            return Err(self.error(format!("nothing comes from {}", self.name)));
+        }
+        Ok(Piece::Read(readable, LOOK))
     }
 
     fn error(&self, text: String) -> SourceError {
@@ -163,6 +203,10 @@ impl<R: Read + Send> FlvReader<R> {
 }
 
 impl<R: Read + Send> Source for FlvReader<R> {
+    fn blocks(&self) -> bool {
+        self.waits.is_none()
+    }
+
     fn next(&mut self) -> Result<Piece, SourceError> {
         if let Some(tag) = self.next.take() {
             return Ok(self.give(tag));

@@ -1,4 +1,4 @@
-//! Telling a source that nobody wants it any more.
+//! Telling a source that nobody wants it any more, or that there is something to look at.
 
 use std::{
     fmt,
@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use crate::crew::Nudge;
+
 type Hook = Box<dyn FnOnce() + Send>;
 
 #[derive(Default)]
@@ -16,6 +18,7 @@ struct Shared {
     is_set: AtomicBool,
     hooks: Mutex<Vec<Hook>>,
     changed: Condvar,
+    nudge: Option<Nudge>,
 }
 
 /// Set once; seen by all clones, by those who sleep, and by what they left to be done.
@@ -31,6 +34,19 @@ impl fmt::Debug for Cancel {
 }
 
 impl Cancel {
+    /// Of a source that the crew runs.
+    pub fn of(nudge: Nudge) -> Self {
+        let shared = Shared { nudge: Some(nudge), ..Shared::default() };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The source has something new to look at.
+    pub fn nudge(&self) {
+        if let Some(nudge) = &self.shared.nudge {
+            nudge.nudge();
+        }
+    }
+
     /// Whether it is time to end.
     pub fn is_set(&self) -> bool {
         self.shared.is_set.load(Ordering::Relaxed)
@@ -43,6 +59,7 @@ impl Cancel {
         let hooks = std::mem::take(&mut *hooks);
         self.shared.changed.notify_all();
         hooks.into_iter().for_each(|hook| hook());
+        self.nudge();
     }
 
     /// Leaves something to be done then: to close a socket that blocks, to end a program.

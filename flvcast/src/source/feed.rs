@@ -1,20 +1,26 @@
-//! Runs sources on a thread: one after the other, again from the start, and again when they die.
+//! Runs sources: one after the other, again from the start, and again when they die.
 
 use std::{
+    collections::VecDeque,
     fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
-    Cancel, Nature, Opened, Piece, SourceError, SourceSpec,
-    queue::{self, Queue},
+    Cancel, Nature, Opened, Piece, Source, SourceError, SourceSpec,
+    queue::{self, Queue, Refused},
 };
-use crate::flv::Tag;
+use crate::{
+    crew::{self, Task, Turn},
+    flv::Tag,
+};
 
 /// Before a source that died is tried again; twice as long each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Who waits for room is told of it; and looks by itself this often.
+const LOOK: Duration = Duration::from_secs(5);
 /// So much is said in so long, and no more.
 const MAX_NOTICES: u32 = 5;
 const NOTICES: Duration = Duration::from_secs(10);
@@ -28,7 +34,7 @@ pub struct Plan {
     pub repeats: bool,
 }
 
-/// Called, on the source's thread, when there is something to take where nothing was.
+/// Called, on whatever thread, when there is something to take where nothing was.
 #[derive(Clone)]
 pub struct Wake(Arc<dyn Fn() + Send + Sync>);
 
@@ -93,24 +99,18 @@ impl Drop for Feed {
 impl Feed {
     /// Begins.
     pub fn start(plan: Plan, wake: Wake) -> Self {
-        let feed =
-            Self { queue: Arc::new(Queue::new(move || (wake.0)())), cancel: Cancel::default() };
-        let runner = Runner {
-            queue: feed.queue.clone(),
-            cancel: feed.cancel.clone(),
-            start: Instant::now(),
-            gave: false,
-            is_live: false,
-            notices: Notices { since: Instant::now(), said: 0, unsaid: 0 },
-        };
-        // Without a thread nothing comes, which is what its owner sees.
-        let thread = std::thread::Builder::new().name("source".into());
-        let started = thread.spawn(move || runner.run(&plan));
-        if let Err(error) = started {
-            let why = format!("no thread for the source: {error}");
-            feed.queue.push(Fed::Failed(why));
-        }
-        feed
+        let waker = wake.clone();
+        let started = crew::spawn(|nudge| {
+            let cancel = Cancel::of(nudge.clone());
+            let queue = Arc::new(Queue::new(move || (waker.0)(), move || nudge.nudge()));
+            let runner = Runner::new(plan, queue.clone(), cancel.clone());
+            (Box::new(runner), Self { queue, cancel })
+        });
+        started.unwrap_or_else(|error| {
+            let queue = Arc::new(Queue::new(move || (wake.0)(), || {}));
+            queue.force(Fed::Failed(format!("no thread for the source: {error}")));
+            Self { queue, cancel: Cancel::default() }
+        })
     }
 
     /// The next, or nothing within `patience`.
@@ -129,14 +129,62 @@ impl Feed {
     }
 }
 
-struct Runner {
-    queue: Arc<Queue<Fed>>,
-    cancel: Cancel,
-    start: Instant,
+/// Where a plan has come to.
+enum Stage {
+    /// Its source is to be opened.
+    Closed,
+    /// It is opened again then.
+    Pausing(Instant),
+    /// It gives.
+    Open(Box<dyn Source>),
+    /// Nothing more will come.
+    Over,
+}
+
+/// How a source was left.
+enum Left {
+    /// It is over.
+    AtEnd,
+    /// It will never give anything.
+    Failed(String),
+}
+
+/// How the source that plays has fared so far, however often it was opened.
+struct Play {
+    pause: Duration,
+    /// It has died, and gave nothing since.
+    is_lost: bool,
+    was_given: bool,
     /// Something came of what was opened last.
     gave: bool,
     /// What was opened last gives as it comes, and may come again.
     is_live: bool,
+}
+
+impl Default for Play {
+    fn default() -> Self {
+        let (is_lost, was_given, gave, is_live) = (false, false, false, false);
+        Self { pause: FIRST_PAUSE, is_lost, was_given, gave, is_live }
+    }
+}
+
+/// Carries a plan out.
+struct Runner {
+    plan: Plan,
+    /// Which of its sources plays.
+    at: usize,
+    play: Play,
+    stage: Stage,
+    /// What there is no room for yet.
+    waiting: VecDeque<Fed>,
+    /// Of this round.
+    failures: usize,
+    last_failure: Option<String>,
+    /// What was said of sources as they were opened.
+    told: Vec<String>,
+    queue: Arc<Queue<Fed>>,
+    cancel: Cancel,
+    start: Instant,
     notices: Notices,
 }
 
@@ -165,124 +213,182 @@ impl Notices {
     }
 }
 
-/// How a source was left.
-enum Left {
-    /// It is over.
-    AtEnd,
-    /// It will never give anything.
-    Failed(String),
-    /// Nobody wants more.
-    Unwanted,
+impl Task for Runner {
+    fn step(&mut self) -> Turn {
+        if self.cancel.is_set() {
+            return self.end();
+        }
+        while let Some(fed) = self.waiting.pop_front() {
+            match self.queue.offer(fed) {
+                Ok(()) => {}
+                Err(Refused::Full(fed)) => {
+                    self.waiting.push_front(fed);
+                    return Turn::Rest(LOOK);
+                }
+                Err(Refused::Closed) => return self.end(),
+            }
+        }
+        match &mut self.stage {
+            Stage::Over => return Turn::Over,
+            Stage::Pausing(until) => {
+                let rest = until.saturating_duration_since(Instant::now());
+                if !rest.is_zero() {
+                    return Turn::Rest(rest);
+                }
+                self.stage = Stage::Closed;
+            }
+            Stage::Closed => self.open(),
+            Stage::Open(source) => {
+                let next = source.next();
+                return self.take(next);
+            }
+        }
+        Turn::Again
+    }
+
+    fn blocks(&self) -> bool {
+        // Who has no room does nothing.
+        self.waiting.is_empty()
+            && match &self.stage {
+                Stage::Closed => true,
+                Stage::Open(source) => source.blocks(),
+                Stage::Pausing(_) | Stage::Over => false,
+            }
+    }
+}
+
+/// If it breaks, its owner is told.
+impl Drop for Runner {
+    fn drop(&mut self) {
+        if !matches!(self.stage, Stage::Over) {
+            let spec = &self.plan.sources[self.at];
+            self.queue.force(Fed::Failed(format!("reading {spec} broke; please report it")));
+        }
+    }
 }
 
 impl Runner {
-    fn run(mut self, plan: &Plan) {
-        loop {
-            let (mut failures, mut last_failure) = (0, None::<String>);
-            for (index, spec) in plan.sources.iter().enumerate() {
-                if index > 0 {
-                    self.queue.push(Fed::Restart);
-                }
-                match self.play(spec) {
-                    Left::AtEnd => {}
-                    Left::Failed(why) => {
-                        let others_follow = index + 1 < plan.sources.len() || plan.repeats;
-                        if others_follow && !self.say(why.clone()) {
-                            return;
-                        }
-                        failures += 1;
-                        last_failure = Some(why);
-                    }
-                    Left::Unwanted => return,
-                }
-            }
-            let has_none = failures == plan.sources.len();
-            if let Some(why) = last_failure.filter(|_| has_none || !plan.repeats) {
-                // The rest was cast; what was not is no success.
-                self.queue.push(Fed::Failed(why));
-                return;
-            }
-            if !plan.repeats {
-                self.queue.push(Fed::End);
-                return;
-            }
-            if !self.queue.push(Fed::Restart) {
-                return;
-            }
+    fn new(plan: Plan, queue: Arc<Queue<Fed>>, cancel: Cancel) -> Self {
+        Self {
+            plan,
+            at: 0,
+            play: Play::default(),
+            stage: Stage::Closed,
+            waiting: VecDeque::new(),
+            failures: 0,
+            last_failure: None,
+            told: Vec::new(),
+            queue,
+            cancel,
+            start: Instant::now(),
+            notices: Notices { since: Instant::now(), said: 0, unsaid: 0 },
         }
     }
 
-    /// Says something, unless too much was said just now. False if nobody listens any more.
-    fn say(&mut self, text: String) -> bool {
-        self.notices.pass(text).is_none_or(|text| self.queue.push(Fed::Notice(text)))
+    fn end(&mut self) -> Turn {
+        self.stage = Stage::Over;
+        Turn::Over
     }
 
-    /// Plays one source, however often it has to be opened.
-    fn play(&mut self, spec: &SourceSpec) -> Left {
-        let (mut pause, mut is_lost, mut was_given) = (FIRST_PAUSE, false, false);
-        loop {
-            let outcome = self.play_once(spec, &mut is_lost);
-            was_given |= self.gave;
-            self.cancel.forget_hooks();
-            // What never was there is a mistake; a recording would begin again from the start.
-            let comes_back = was_given && self.is_live && spec.comes_back();
-            match outcome {
-                Ok(left) => return left,
-                Err(SourceError::Final(why)) if !comes_back => return Left::Failed(why),
-                Err(error) => {
-                    if self.gave {
-                        pause = FIRST_PAUSE;
-                    }
-                    if !std::mem::replace(&mut is_lost, true) || self.gave {
-                        self.say(format!("{error}; trying again"));
-                    }
+    fn spec(&self) -> &SourceSpec {
+        &self.plan.sources[self.at]
+    }
+
+    /// Says something, unless too much was said just now.
+    fn say(&mut self, text: String) {
+        let passed = self.notices.pass(text);
+        self.waiting.extend(passed.map(Fed::Notice));
+    }
+
+    fn open(&mut self) {
+        self.play.gave = false;
+        let cancel = self.cancel.clone();
+        match self.spec().open(&cancel) {
+            Ok(Opened { source, nature, notice }) => {
+                // Once is enough, however often it is opened.
+                if let Some(notice) = notice.filter(|notice| !self.told.contains(notice)) {
+                    self.told.push(notice.clone());
+                    self.say(notice);
                 }
+                self.play.is_live = matches!(nature, Nature::Live { .. });
+                self.waiting.push_back(Fed::Opened(nature));
+                self.stage = Stage::Open(source);
             }
-            if !self.cancel.sleep(pause) || !self.queue.push(Fed::Restart) {
-                return Left::Unwanted;
-            }
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            Err(error) => self.lose(error),
         }
     }
 
-    /// From opening to the end, or to an error.
-    fn play_once(&mut self, spec: &SourceSpec, is_lost: &mut bool) -> Result<Left, SourceError> {
-        self.gave = false;
-        let Opened { mut source, nature, notice } = spec.open(&self.cancel)?;
-        if let Some(notice) = notice.filter(|_| !*is_lost) {
-            self.say(notice);
-        }
-        self.is_live = matches!(nature, Nature::Live { .. });
-        if !self.queue.push(Fed::Opened(nature)) {
-            return Ok(Left::Unwanted);
-        }
-        while !self.cancel.is_set() {
-            let fed = match source.next()? {
-                Piece::Tag(tag) => {
-                    if std::mem::take(is_lost) {
-                        self.say(format!("{spec} is back"));
-                    }
-                    self.gave = true;
-                    Fed::Tag(tag, self.is_live.then(|| self.start.elapsed()))
+    fn take(&mut self, next: Result<Piece, SourceError>) -> Turn {
+        match next {
+            Ok(Piece::Tag(tag)) => {
+                if std::mem::take(&mut self.play.is_lost) {
+                    self.say(format!("{} is back", self.spec()));
                 }
-                Piece::Restart => Fed::Restart,
-                Piece::Notice(text) => {
-                    if !self.say(text) {
-                        return Ok(Left::Unwanted);
-                    }
-                    continue;
-                }
-                Piece::Nothing => continue,
-                Piece::End if self.gave => return Ok(Left::AtEnd),
-                Piece::End => {
-                    let text = format!("{spec} gave nothing that can be cast");
-                    return Err(SourceError::Final(text));
-                }
-            };
-            if !self.queue.push(fed) {
-                return Ok(Left::Unwanted);
+                self.play.gave = true;
+                let arrived = self.play.is_live.then(|| self.start.elapsed());
+                self.waiting.push_back(Fed::Tag(tag, arrived));
             }
+            Ok(Piece::Restart) => self.waiting.push_back(Fed::Restart),
+            Ok(Piece::Notice(text)) => self.say(text),
+            Ok(Piece::Nothing) => {}
+            Ok(Piece::Rest(rest)) => return Turn::Rest(rest),
+            Ok(Piece::Read(readable, rest)) => return Turn::Read(readable, rest),
+            Ok(Piece::End) if self.play.gave => self.leave(Left::AtEnd),
+            Ok(Piece::End) => {
+                let text = format!("{} gave nothing that can be cast", self.spec());
+                self.lose(SourceError::Final(text));
+            }
+            Err(error) => self.lose(error),
         }
-        Ok(Left::Unwanted)
+        Turn::Again
+    }
+
+    /// The source has died. What never was there is a mistake; a recording would begin again from
+    /// the start.
+    fn lose(&mut self, error: SourceError) {
+        self.cancel.forget_hooks();
+        self.stage = Stage::Closed;
+        self.play.was_given |= self.play.gave;
+        let comes_back = self.play.was_given && self.play.is_live && self.spec().comes_back();
+        if let (SourceError::Final(why), false) = (&error, comes_back) {
+            return self.leave(Left::Failed(why.clone()));
+        }
+        if self.play.gave {
+            self.play.pause = FIRST_PAUSE;
+        }
+        if !std::mem::replace(&mut self.play.is_lost, true) || self.play.gave {
+            self.say(format!("{error}; trying again"));
+        }
+        self.waiting.push_back(Fed::Restart);
+        self.stage = Stage::Pausing(Instant::now() + self.play.pause);
+        self.play.pause = (self.play.pause * 2).min(LONGEST_PAUSE);
+    }
+
+    /// On to the next source, if there is one.
+    fn leave(&mut self, left: Left) {
+        self.cancel.forget_hooks();
+        (self.stage, self.play) = (Stage::Closed, Play::default());
+        let is_last = self.at + 1 == self.plan.sources.len();
+        if let Left::Failed(why) = left {
+            self.failures += 1;
+            if !is_last || self.plan.repeats {
+                self.say(why.clone());
+            }
+            self.last_failure = Some(why);
+        }
+        if !is_last {
+            self.at += 1;
+            return self.waiting.push_back(Fed::Restart);
+        }
+        let has_none = self.failures == self.plan.sources.len();
+        let failure = self.last_failure.take().filter(|_| has_none || !self.plan.repeats);
+        (self.at, self.failures) = (0, 0);
+        match failure {
+            // The rest was cast; what was not is no success.
+            Some(why) => self.waiting.push_back(Fed::Failed(why)),
+            None if self.plan.repeats => return self.waiting.push_back(Fed::Restart),
+            None => self.waiting.push_back(Fed::End),
+        }
+        self.stage = Stage::Over;
     }
 }

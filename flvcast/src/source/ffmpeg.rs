@@ -3,15 +3,18 @@
 
 use std::{
     io::{Read, Write},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
 };
+
+use mio::unix::pipe::Receiver;
 
 use super::{
     Cancel, Nature, Opened, Piece, Source, SourceError,
     bytes::{FlvReader, STEADY},
     shown_name,
 };
+use crate::crew::Readable;
 
 /// What every player of FLV knows, and therefore stays as it is.
 const VIDEO_COPIED: [&str; 4] = ["h264", "flv1", "vp6f", "vp6a"];
@@ -190,11 +193,13 @@ fn start(
     let (Some(stdout), Some(stderr)) = (stdout, stderr) else {
         return Err(unreadable(name, "it has no output"));
     };
-    let words = Arc::new(Mutex::new(String::new()));
-    keep_words(stderr, words.clone());
+    let (stdout, stderr) = (Receiver::from(stdout), Receiver::from(stderr));
+    let prepared = stdout.set_nonblocking(true).and_then(|()| stderr.set_nonblocking(true));
+    prepared.map_err(|error| unreadable(name, &error.to_string()))?;
     let child = end_with(child, cancel);
-    let flv = FlvReader::new(shown_name(name), &[], stdout, nature);
-    let (name, notice) = (name.to_owned(), Some(notice));
+    let readable = Readable::of(&stdout);
+    let flv = FlvReader::new(shown_name(name), &[], stdout, nature).waiting_for(readable, None);
+    let (name, notice, words) = (name.to_owned(), Some(notice), Words::new(stderr));
     let source = Converted { name, flv, child, words, notice, first: None, has_given: false };
     Ok((input, Opened::new(source, nature)))
 }
@@ -230,18 +235,28 @@ fn coding(name: &str, probed: &Probed) -> (Vec<&'static str>, String) {
     )
 }
 
-fn keep_words(mut from: impl Read + Send + 'static, words: Arc<Mutex<String>>) {
-    std::thread::spawn(move || {
+/// What a program says of its troubles: the last of it.
+struct Words {
+    from: Receiver,
+    said: String,
+}
+
+impl Words {
+    fn new(from: Receiver) -> Self {
+        Self { from, said: String::new() }
+    }
+
+    /// Takes what it has said, which it could not go on without.
+    fn hear(&mut self) {
         let mut chunk = [0; 512];
-        while let Ok(count @ 1..) = from.read(&mut chunk) {
-            let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
-            words.push_str(&String::from_utf8_lossy(&chunk[..count]));
-            if words.len() > MAX_WORDS {
-                let keep = words.ceil_char_boundary(words.len() - MAX_WORDS / 2);
-                words.drain(..keep);
+        while let Ok(count @ 1..) = self.from.read(&mut chunk) {
+            self.said.push_str(&String::from_utf8_lossy(&chunk[..count]));
+            if self.said.len() > MAX_WORDS {
+                let keep = self.said.ceil_char_boundary(self.said.len() - MAX_WORDS / 2);
+                self.said.drain(..keep);
             }
         }
-    });
+    }
 }
 
 fn end(child: &Mutex<Child>) {
@@ -253,9 +268,9 @@ fn end(child: &Mutex<Child>) {
 /// FLV that ffmpeg makes.
 struct Converted {
     name: String,
-    flv: FlvReader<ChildStdout>,
+    flv: FlvReader<Receiver>,
     child: Arc<Mutex<Child>>,
-    words: Arc<Mutex<String>>,
+    words: Words,
     /// Told before the first tag: until then it is not sure that there will be one.
     notice: Option<String>,
     first: Option<Piece>,
@@ -263,12 +278,19 @@ struct Converted {
 }
 
 impl Source for Converted {
+    fn blocks(&self) -> bool {
+        false
+    }
+
     fn next(&mut self) -> Result<Piece, SourceError> {
         if let Some(first) = self.first.take() {
             return Ok(first);
         }
         let next = self.flv.next();
-        if let (Ok(Piece::Tag(_)), Some(notice)) = (&next, self.notice.take_if(|_| next.is_ok())) {
+        self.words.hear();
+        if matches!(next, Ok(Piece::Tag(_)))
+            && let Some(notice) = self.notice.take()
+        {
             self.has_given = true;
             self.first = next.ok();
             return Ok(Piece::Notice(notice));
@@ -276,8 +298,8 @@ impl Source for Converted {
         match next {
             Err(error) => {
                 end(&self.child);
-                let words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
-                Err(match words.lines().last() {
+                self.words.hear();
+                Err(match self.words.said.lines().last() {
                     Some(last) if self.has_given => {
                         let last = last.replace(&self.name, &shown_name(&self.name));
                         let name = shown_name(&self.name);

@@ -25,7 +25,7 @@ impl Film {
                 FlvReader::new(name, &head, file, Nature::Recorded),
                 Nature::Recorded,
             )),
-            Kind::Playlist => hls::open_file(path, cancel),
+            Kind::Playlist => hls::open_file(path),
             Kind::Empty => Err(nothing(&name)),
             Kind::Other if path.metadata().is_ok_and(|metadata| metadata.is_file()) => {
                 ffmpeg::open(&name, cancel)

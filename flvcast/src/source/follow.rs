@@ -219,6 +219,10 @@ impl Follow {
 }
 
 impl Source for Follow {
+    fn blocks(&self) -> bool {
+        false
+    }
+
     fn next(&mut self) -> Result<Piece, SourceError> {
         while !self.cancel.is_set() {
             if let Some(piece) = self.ready.pop_front() {
@@ -233,8 +237,7 @@ impl Source for Follow {
                 Ok(None) => {
                     self.at_the_end()?;
                     if self.ready.is_empty() {
-                        self.cancel.sleep(self.look);
-                        break;
+                        return Ok(Piece::Rest(self.look));
                     }
                 }
                 Err(error) => {

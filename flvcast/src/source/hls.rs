@@ -10,7 +10,7 @@ use std::{path::Path, time::Duration};
 use ureq::Agent;
 use url::Url;
 
-use super::{Cancel, Nature, Opened, Piece, Quality, Shown, Source, SourceError};
+use super::{Nature, Opened, Piece, Quality, Shown, Source, SourceError};
 use fetch::Fetcher;
 use merge::Merge;
 use playlist::{Master, Media, Playlist, Variant};
@@ -22,8 +22,6 @@ pub const MAX_PLAYLIST: usize = 4 << 20;
 const MAX_DEPTH: usize = 4;
 /// Variants that are tried.
 const MAX_TRIED: usize = 4;
-/// Looked at this often while there is nothing to do.
-const TICK: Duration = Duration::from_millis(100);
 
 /// A stream in segments.
 struct Hls {
@@ -31,22 +29,27 @@ struct Hls {
     /// Sound that has a playlist of its own.
     sound: Option<Rendition>,
     merge: Merge,
-    cancel: Cancel,
+}
+
+impl Hls {
+    /// How long nothing has to be fetched.
+    fn rest(&self) -> Duration {
+        if self.merge.has_more() {
+            return Duration::ZERO;
+        }
+        let renditions = std::iter::once(&self.pictures).chain(&self.sound).enumerate();
+        let wanted = renditions.filter(|(index, _)| self.merge.wants(*index));
+        wanted.map(|(_, rendition)| rendition.rest()).min().unwrap_or_default()
+    }
 }
 
 /// Opens a playlist of which the text came from `url`.
-pub fn open(
-    agent: Agent,
-    url: Url,
-    text: &[u8],
-    quality: Quality,
-    cancel: &Cancel,
-) -> Result<Opened, SourceError> {
-    open_with(Fetcher::new(agent, url.scheme() == "file"), url, text, quality, cancel)
+pub fn open(agent: Agent, url: Url, text: &[u8], quality: Quality) -> Result<Opened, SourceError> {
+    open_with(Fetcher::new(agent, url.scheme() == "file"), url, text, quality)
 }
 
 /// Opens a playlist that is a file.
-pub fn open_file(path: &Path, cancel: &Cancel) -> Result<Opened, SourceError> {
+pub fn open_file(path: &Path) -> Result<Opened, SourceError> {
     let failed = |error: std::io::Error| {
         SourceError::Final(format!("cannot read {}: {error}", path.display()))
     };
@@ -54,7 +57,7 @@ pub fn open_file(path: &Path, cancel: &Cancel) -> Result<Opened, SourceError> {
     let url = Url::from_file_path(&path)
         .map_err(|()| SourceError::Final(format!("{} has no URL", path.display())))?;
     let text = std::fs::read(&path).map_err(failed)?;
-    open(super::http::agent(), url, &text, Quality::Best, cancel)
+    open(super::http::agent(), url, &text, Quality::Best)
 }
 
 fn open_with(
@@ -62,14 +65,13 @@ fn open_with(
     mut url: Url,
     text: &[u8],
     quality: Quality,
-    cancel: &Cancel,
 ) -> Result<Opened, SourceError> {
     let mut playlist = parse(text, &url)?;
     let mut sound = None;
     for _ in 0..MAX_DEPTH {
         match playlist {
             Playlist::Media(media) => {
-                return begin(fetcher, url, media, sound, cancel);
+                return begin(fetcher, url, media, sound);
             }
             Playlist::Master(master) => {
                 (url, playlist, sound) = follow(&fetcher, master, &url, quality)?;
@@ -138,7 +140,6 @@ fn begin(
     url: Url,
     media: Media,
     sound: Option<(Url, Media)>,
-    cancel: &Cancel,
 ) -> Result<Opened, SourceError> {
     let nature = if media.is_over {
         Nature::Recorded
@@ -149,10 +150,14 @@ fn begin(
     let sound = sound.map(|(url, media)| Rendition::new(fetcher.clone(), url, media));
     let merge = Merge::new(sound.is_some());
     let pictures = Rendition::new(fetcher, url, media);
-    Ok(Opened::new(Hls { pictures, sound, merge, cancel: cancel.clone() }, nature))
+    Ok(Opened::new(Hls { pictures, sound, merge }, nature))
 }
 
 impl Source for Hls {
+    fn blocks(&self) -> bool {
+        !self.merge.has_more() && self.rest().is_zero()
+    }
+
     fn next(&mut self) -> Result<Piece, SourceError> {
         if let Some(piece) = self.merge.pop() {
             return Ok(piece);
@@ -182,9 +187,7 @@ impl Source for Hls {
         if self.merge.is_over() {
             return Ok(Piece::End);
         }
-        if is_idle && !self.merge.has_more() {
-            self.cancel.sleep(TICK);
-        }
-        Ok(Piece::Nothing)
+        let rest = if is_idle { self.rest() } else { Duration::ZERO };
+        Ok(if rest.is_zero() { Piece::Nothing } else { Piece::Rest(rest) })
     }
 }

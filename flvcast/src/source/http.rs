@@ -1,6 +1,7 @@
 //! HTTP, as all sources that need it speak it.
 
 mod icy;
+mod socket;
 
 use std::{
     io::{self, Read},
@@ -12,23 +13,30 @@ use ureq::{
     http::Response,
     unversioned::{
         resolver::DefaultResolver,
-        transport::{Connector, DefaultConnector},
+        transport::{ConnectProxyConnector, Connector, RustlsConnector},
     },
 };
 use url::Url;
 
 use super::{Shown, SourceError};
 use icy::IcyConnector;
+pub use socket::Lines;
+use socket::SocketConnector;
 
 /// For name, connection and head; a body may take as long as it lasts.
 const CONNECT: Duration = Duration::from_secs(10);
 const HEAD: Duration = Duration::from_secs(15);
 /// A body of which nothing comes for so long is dead.
-const SILENCE: Duration = Duration::from_secs(30);
+pub const SILENCE: Duration = Duration::from_secs(30);
 const MAX_REDIRECTS: u32 = 8;
 
 /// A client as all HTTP sources use it.
 pub fn agent() -> Agent {
+    agent_with(Lines::default())
+}
+
+/// The same; its connections can be waited for elsewhere.
+pub fn agent_with(lines: Lines) -> Agent {
     let config = Agent::config_builder()
         .timeout_connect(Some(CONNECT))
         .timeout_recv_response(Some(HEAD))
@@ -37,7 +45,11 @@ pub fn agent() -> Agent {
         .http_status_as_error(false)
         .user_agent(concat!("flvcast/", env!("CARGO_PKG_VERSION")))
         .build();
-    let connector = DefaultConnector::new().chain(IcyConnector);
+    let connector =
+        ().chain(ConnectProxyConnector::default())
+            .chain(SocketConnector(lines))
+            .chain(RustlsConnector::default())
+            .chain(IcyConnector);
     Agent::with_parts(config, connector, DefaultResolver::default())
 }
 

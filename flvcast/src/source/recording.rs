@@ -68,7 +68,11 @@ pub fn open(recording: &Recording) -> Result<Opened, SourceError> {
     let saved = shelf.list();
     if saved.is_empty() {
         let folder = recording.folder.display();
-        let text = format!("{folder} holds no recording; name the folder of a channel");
+        let hint = match &shelf.channels()[..] {
+            [] => "name the folder of a channel".to_owned(),
+            channels => format!("name one of the channels in it: {}", channels.join(", ")),
+        };
+        let text = format!("{folder} holds no recording; {hint}");
         return Err(SourceError::Final(text));
     }
     let mut skip = Duration::ZERO;

@@ -12,20 +12,21 @@ use super::{
     Cancel, Nature, Opened, Quality, Shown, SourceError,
     bytes::{FlvReader, Kind, STEADY, kind, sniff},
     ffmpeg, hls,
-    http::{Answer, agent, get, passing, read_all},
+    http::{Answer, Lines, SILENCE, agent_with, get, passing, read_all},
 };
 
 /// Opens what is there.
 pub fn open(url: &Url, quality: Quality, cancel: &Cancel) -> Result<Opened, SourceError> {
-    let agent = agent();
+    let lines = Lines::default();
+    let agent = agent_with(lines.clone());
     let mut answer = get(&agent, url, None, None)?;
     let head = sniff(&mut answer.body).map_err(|error| passing(url, &error))?;
     match kind(&head) {
-        Kind::Flv => Ok(flv(agent, url, &head, answer)),
+        Kind::Flv => Ok(flv(agent, &lines, url, &head, answer)),
         Kind::Playlist => {
             let text = read_all(answer.body, head, hls::MAX_PLAYLIST);
             let text = text.map_err(|error| passing(url, &error))?;
-            hls::open(agent, answer.url, &text, quality, cancel)
+            hls::open(agent, answer.url, &text, quality)
         }
         Kind::Empty => Err(SourceError::Passing(format!("{}: the answer is empty", Shown(url)))),
         Kind::Other => {
@@ -36,10 +37,19 @@ pub fn open(url: &Url, quality: Quality, cancel: &Cancel) -> Result<Opened, Sour
 }
 
 /// What says how long it is, is a film; all else is live.
-fn flv(agent: Agent, url: &Url, head: &[u8], answer: Answer) -> Opened {
+fn flv(agent: Agent, lines: &Lines, url: &Url, head: &[u8], answer: Answer) -> Opened {
     let name = Shown(url).to_string();
     match answer.length {
-        None => Opened::new(FlvReader::new(name, head, answer.body, STEADY), STEADY),
+        None => {
+            let reader = FlvReader::new(name, head, answer.body, STEADY);
+            Opened::new(
+                match lines.wait_elsewhere() {
+                    Some(readable) => reader.waiting_for(readable, Some(SILENCE)),
+                    None => reader,
+                },
+                STEADY,
+            )
+        }
         Some(length) => {
             let (at, url) = (head.len() as u64, url.clone());
             let film = RemoteFilm { agent, url, body: answer.body, at, length, failures: 0 };

@@ -1,9 +1,16 @@
 //! What a channel is to be.
 
+use std::{fmt, net::SocketAddr};
+
 use netgroup::GroupSpec;
 
 use super::stand_in::StandInConfig;
-use crate::{hub::Memory, push::PushTarget, record::RecordConfig, source::Plan};
+use crate::{
+    hub::Memory,
+    push::PushTarget,
+    record::RecordConfig,
+    source::{Plan, SourceSpec},
+};
 
 /// What a channel is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +33,40 @@ pub struct ChannelConfig {
     pub push: Vec<PushTarget>,
 }
 
+/// What only one channel of a process can have.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Claim {
+    /// Its group.
+    Group([u8; 32]),
+    /// Where publishers with a key come to.
+    Publisher(Vec<SocketAddr>, String),
+}
+
+impl fmt::Display for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Group(_) => "group",
+            Self::Publisher(..) => "RTMP key",
+        })
+    }
+}
+
 impl ChannelConfig {
+    /// What no other channel may have.
+    pub fn claims(&self) -> Vec<Claim> {
+        let mut claims = vec![Claim::Group(self.group.group_id())];
+        let Role::Cast { plan, fallback, .. } = &self.role else { return claims };
+        let plans = std::iter::once(plan).chain(fallback);
+        claims.extend(plans.flat_map(|plan| &plan.sources).filter_map(|source| match source {
+            SourceSpec::RtmpListen(listen) => {
+                let key = format!("{}/{}", listen.app, listen.key);
+                Some(Claim::Publisher(listen.addresses.clone(), key))
+            }
+            _ => None,
+        }));
+        claims
+    }
+
     /// Whether its sources are worth waiting for.
     pub fn comes_back(&self) -> bool {
         match &self.role {

@@ -13,6 +13,9 @@ use crate::{
 /// A stand-in that failed is tried again after this, as long as it is wanted.
 const RETRY: Duration = Duration::from_secs(5);
 
+/// A swarm is never quiet for less: what comes in groups is no silence.
+const LEAST_PATIENCE: Duration = Duration::from_millis(500);
+
 /// What stands in, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StandInConfig {
@@ -51,6 +54,8 @@ impl StandIn {
     /// Waits for the swarm first.
     pub fn new(now: Instant, config: StandInConfig, wake: Wake) -> Self {
         let (playing, retry_at, is_told) = (None, None, false);
+        let patience = config.patience.max(LEAST_PATIENCE);
+        let config = StandInConfig { patience, ..config };
         Self { config, wake, heard: now, playing, retry_at, is_told, splice: Splice::default() }
     }
 

@@ -45,11 +45,15 @@ const OF_CONSOLE: [Asset; 6] = [
     ("/api.js", SCRIPT, include_bytes!("../../web/api.js")),
 ];
 
+/// What follows the name of a channel in its other addresses.
+const FORMS: [&str; 3] = [".flv", ".m3u8", ".json"];
+
 /// Whether a channel of this name would hide behind something else.
 pub fn is_reserved(name: &str) -> bool {
-    let others = ["/channels.json", "/figures.json", "/favicon.ico"];
+    let others = ["/channels.json", "/figures.json", "/favicon.ico", "/.", "/.."];
     let assets = COMMON.iter().chain(&OF_VIEWERS).map(|asset| asset.0);
-    assets.chain(others).any(|path| &path[1..] == name)
+    let is_of_a_channel = FORMS.iter().any(|form| name.ends_with(form));
+    is_of_a_channel || assets.chain(others).any(|path| &path[1..] == name)
 }
 
 /// A page.

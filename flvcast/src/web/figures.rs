@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -82,6 +82,31 @@ pub struct Figures {
     pub bytes_published: Option<u64>,
     /// Browsers and players on this page's film.
     pub http_viewers: usize,
+}
+
+impl Figures {
+    /// Of a channel that does not run, and has not for so long.
+    pub fn of_nothing(channel: &str, since: Duration) -> Self {
+        Self {
+            channel: channel.to_owned(),
+            title: None,
+            is_caster: true,
+            kept_ms: 0,
+            shown: Shown {
+                state: State::Ended,
+                state_ms: since.as_millis() as u64,
+                instead: Instead::default(),
+                stream: Stream::default(),
+                delay_ms: None,
+            },
+            casters: 0,
+            viewers: vec![ViewerFigures { name: "nobody".into(), ..ViewerFigures::default() }],
+            is_one_clock: false,
+            bytes_cast: None,
+            bytes_published: None,
+            http_viewers: 0,
+        }
+    }
 }
 
 /// What a viewer shows.

@@ -63,7 +63,7 @@ pub fn playlist(exhibit: &Exhibit, query: &str) -> Response {
             .into_response();
     }
     let length = |index: usize| {
-        let until = cuts.get(index + 1).map(|next| next.time).or(end);
+        let until = cuts[index].until.or(cuts.get(index + 1).map(|next| next.time)).or(end);
         until.unwrap_or(cuts[index].time).saturating_sub(cuts[index].time).max(1)
     };
     let longest = (0..whole).map(length).max().unwrap_or(0).div_ceil(1000);
@@ -76,15 +76,14 @@ pub fn playlist(exhibit: &Exhibit, query: &str) -> Response {
     let mut text = format!(
         "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:{target}\n#EXT-X-MEDIA-SEQUENCE:{}\n\
          #EXT-X-DISCONTINUITY-SEQUENCE:{}\n#EXT-X-INDEPENDENT-SEGMENTS\n",
-        cuts[0].sequence, cuts[0].version
+        cuts[0].sequence, cuts[0].discontinuity
     );
-    let mut version = None;
+    let (mut version, mut discontinuity) = (None, cuts[0].discontinuity);
     for (index, cut) in cuts.iter().enumerate().take(whole) {
-        if version != Some(cut.version) {
-            if version.is_some() {
-                text += "#EXT-X-DISCONTINUITY\n";
-            }
-            version = Some(cut.version);
+        if std::mem::replace(&mut discontinuity, cut.discontinuity) != cut.discontinuity {
+            text += "#EXT-X-DISCONTINUITY\n";
+        }
+        if version.replace(cut.version) != Some(cut.version) {
             // Writing to a string does not fail.
             let _ = writeln!(text, "#EXT-X-MAP:URI=\"{parts}init-{}.mp4{query}\"", cut.version);
         }

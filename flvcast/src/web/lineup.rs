@@ -7,10 +7,14 @@ use std::{
         Arc, Mutex, OnceLock, PoisonError, RwLock,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 
 use super::{figures::Figures, film::Ticks, hls::Packager};
-use crate::{hub::Hub, record::Shelf};
+use crate::{
+    hub::{Hub, Memory},
+    record::Shelf,
+};
 
 /// Makes the figures when asked.
 pub type FigureSource = Box<dyn Fn() -> Figures + Send + Sync>;
@@ -49,6 +53,15 @@ impl Exhibit {
             ticks,
             viewers,
         }
+    }
+
+    /// What was kept of a channel that does not run.
+    pub fn of_shelf(name: &str, title: Option<String>, shelf: Shelf) -> Self {
+        let hub = Hub::new(Memory::LIVE);
+        hub.close();
+        let (channel, since) = (name.to_owned(), Instant::now());
+        let figures = move || Figures::of_nothing(&channel, since.elapsed());
+        Self::new(name.to_owned(), title, hub, Box::new(figures)).with_shelf(Some(Arc::new(shelf)))
     }
 
     /// For people, if it is not the name.

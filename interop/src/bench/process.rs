@@ -57,6 +57,18 @@ fn cpu_seconds(pid: u32) -> Result<f64, AnyError> {
     Ok((nanoseconds / 1e9).max(ticks(pid).unwrap_or(0.0)))
 }
 
+/// Threads of a process.
+pub fn threads(pid: u32) -> Result<usize, AnyError> {
+    Ok(std::fs::read_dir(format!("/proc/{pid}/task"))?.count())
+}
+
+/// Its open sockets.
+pub fn sockets(pid: u32) -> Result<usize, AnyError> {
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd"))?;
+    let targets = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+    Ok(targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count())
+}
+
 /// CPU time of the calling thread.
 pub fn thread_cpu_seconds() -> f64 {
     run_time(std::path::Path::new("/proc/thread-self/schedstat")) / 1e9

@@ -59,7 +59,7 @@ impl Writer {
                 Piece::Tag(tag) if tag.is_media() => found.push(Some(tag.timestamp)),
                 Piece::Tag(_) | Piece::Notice(_) => {}
                 Piece::Restart => found.push(None),
-                Piece::Nothing => {
+                Piece::Nothing | Piece::Rest(_) | Piece::Read(..) => {
                     idle += 1;
                     continue;
                 }

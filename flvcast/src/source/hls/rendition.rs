@@ -97,14 +97,31 @@ impl Rendition {
         }
     }
 
+    /// How long nothing has to be fetched.
+    pub fn rest(&self) -> Duration {
+        let due = match self.segment() {
+            Some(_) => self.try_at,
+            None => self.load_at,
+        };
+        match self.said.is_empty() && !(self.media.is_over && self.segment().is_none()) {
+            true => due.saturating_duration_since(Instant::now()),
+            false => Duration::ZERO,
+        }
+    }
+
+    /// The next segment, if it is there.
+    fn segment(&self) -> Option<&Segment> {
+        let at = usize::try_from(self.next.checked_sub(self.media.sequence)?).ok()?;
+        self.media.segments.get(at)
+    }
+
     /// What comes next, as far as it is there.
     pub fn next(&mut self) -> Result<Given, SourceError> {
         if let Some(text) = self.said.pop() {
             return Ok(Given::Notice(text));
         }
         let now = Instant::now();
-        let at = self.next.checked_sub(self.media.sequence).and_then(|at| usize::try_from(at).ok());
-        let segment = at.and_then(|at| self.media.segments.get(at)).cloned();
+        let segment = self.segment().cloned();
         match segment {
             Some(_) if now < self.try_at => Ok(Given::Nothing),
             Some(segment) => self.take(&segment),

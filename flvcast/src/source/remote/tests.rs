@@ -55,7 +55,13 @@ fn drain(opened: Opened) -> (usize, Result<Piece, SourceError>) {
     loop {
         match source.next() {
             Ok(Piece::Tag(_)) => tags += 1,
-            Ok(Piece::Nothing | Piece::Notice(_) | Piece::Restart) => {}
+            Ok(
+                Piece::Nothing
+                | Piece::Rest(_)
+                | Piece::Read(..)
+                | Piece::Notice(_)
+                | Piece::Restart,
+            ) => {}
             end => return (tags, end),
         }
     }

@@ -2,11 +2,12 @@
 //! second is told so, unless the first has fallen silent.
 
 use std::{
-    io::{Read, Write},
+    collections::VecDeque,
+    io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+        mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel},
     },
     time::{Duration, Instant},
 };
@@ -17,7 +18,10 @@ use rtmfp::{
 };
 
 use super::{is_patience, port::Port, to_tag};
-use crate::source::{Cancel, Opened, Piece, Source, SourceError, bytes::STEADY};
+use crate::{
+    crew::{Readable, Task, Turn},
+    source::{Cancel, Opened, Piece, Source, SourceError, bytes::STEADY},
+};
 
 /// Where RTMP publishers are awaited.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,10 +42,14 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const SILENCE: Duration = Duration::from_secs(60);
 /// Or after this, if another one wants its place.
 const YIELDS_AFTER: Duration = Duration::from_secs(5);
-/// How long a read may block.
-const READ: Duration = Duration::from_millis(500);
-/// A far end that takes no answers.
-const WRITE: Duration = Duration::from_secs(5);
+/// Everybody is looked at this often, whatever happens.
+const LOOK: Duration = Duration::from_millis(500);
+/// A broadcast that has no room for a publisher's tags is tried again after this.
+const NO_ROOM: Duration = Duration::from_millis(20);
+/// Answers that a far end does not take.
+const MAX_UNSENT: usize = 1 << 20;
+/// Read in one step.
+const READ: usize = 1 << 16;
 /// Refusals are spoken of no more often than this.
 const SPEAK: Duration = Duration::from_secs(5);
 /// Pieces that may wait.
@@ -103,11 +111,16 @@ pub fn open(listen: &Listen, cancel: &Cancel) -> Result<Opened, SourceError> {
 }
 
 impl Source for Published {
+    fn blocks(&self) -> bool {
+        false
+    }
+
     fn next(&mut self) -> Result<Piece, SourceError> {
-        match self.pieces.recv_timeout(READ) {
+        match self.pieces.try_recv() {
             Ok(piece) => Ok(piece),
-            Err(RecvTimeoutError::Timeout) => Ok(Piece::Nothing),
-            Err(RecvTimeoutError::Disconnected) => {
+            // Its publisher nudges it.
+            Err(TryRecvError::Empty) => Ok(Piece::Rest(LOOK)),
+            Err(TryRecvError::Disconnected) => {
                 Err(SourceError::Passing("RTMP is listened for no more".into()))
             }
         }
@@ -156,6 +169,12 @@ impl Stage {
         Some(Piece::Notice(format!("{text}{more}")))
     }
 
+    /// What need not be told if there is no room for it.
+    fn tell_when_it_can(&self, piece: Piece) {
+        let _ = self.pieces.try_send(piece);
+        self.cancel.nudge();
+    }
+
     fn leave(&self, connection: u64) -> bool {
         self.publisher().take_if(|publisher| publisher.connection == connection).is_some()
     }
@@ -171,23 +190,19 @@ impl Stage {
     }
 }
 
-/// Attends to one encoder until it goes.
-pub fn attend(port: &Port, stream: TcpStream, from: SocketAddr, number: u64) {
-    if port.admit(number, &stream).is_ok() {
-        Connection::new(port, stream, from, number).run();
-        port.forget_stranger(number);
-    }
-}
-
-/// One encoder.
-struct Connection<'a> {
-    port: &'a Port,
+/// One encoder, attended to until it goes.
+pub struct Connection {
+    port: Arc<Port>,
     /// Where it publishes, or published last.
     stage: Option<Arc<Stage>>,
     stream: TcpStream,
     from: SocketAddr,
     number: u64,
     session: ServerSession,
+    /// Answers that it did not take yet.
+    unsent: Vec<u8>,
+    /// What there was no room for yet.
+    waiting: VecDeque<Piece>,
     /// Its message stream, once it publishes.
     publishes: Option<u32>,
     /// When it came, or ceased to publish.
@@ -198,41 +213,56 @@ struct Connection<'a> {
 /// The connection is over.
 struct Over;
 
-impl<'a> Connection<'a> {
-    fn new(port: &'a Port, stream: TcpStream, from: SocketAddr, number: u64) -> Self {
+impl Task for Connection {
+    fn step(&mut self) -> Turn {
+        self.go_on().unwrap_or(Turn::Over)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.port.forget_stranger(self.number);
+        if self.leave()
+            && let Some(stage) = &self.stage
+        {
+            stage
+                .tell_when_it_can(Piece::Notice(format!("the publisher at {} is gone", self.from)));
+        }
+    }
+}
+
+impl Connection {
+    /// Somebody who has just come.
+    pub fn new(
+        port: Arc<Port>,
+        stream: TcpStream,
+        from: SocketAddr,
+        number: u64,
+    ) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        port.admit(number, &stream)?;
         let session = ServerSession::new(rand::random());
         let now = Instant::now();
-        Self {
+        Ok(Self {
             port,
             stage: None,
             stream,
             from,
             number,
             session,
+            unsent: Vec::new(),
+            waiting: VecDeque::new(),
             publishes: None,
             idle_since: now,
             heard: now,
-        }
+        })
     }
 
-    fn run(mut self) {
-        let prepared = self
-            .stream
-            .set_nonblocking(false)
-            .and_then(|()| self.stream.set_read_timeout(Some(READ)))
-            .and_then(|()| self.stream.set_write_timeout(Some(WRITE)));
-        if prepared.is_ok() {
-            while self.step().is_ok() {}
+    fn go_on(&mut self) -> Result<Turn, Over> {
+        if !self.hand_on()? {
+            return Ok(Turn::Rest(NO_ROOM));
         }
-        if self.leave() {
-            self.give(Piece::Notice(format!("the publisher at {} is gone", self.from))).ok();
-        }
-    }
-
-    fn step(&mut self) -> Result<(), Over> {
-        if let Some(bytes) = self.session.poll_transmit() {
-            self.stream.write_all(&bytes).map_err(|_| Over)?;
-        }
+        self.send()?;
         let is_unwanted = match &self.stage {
             Some(stage) => stage.cancel.is_set(),
             None => self.port.stages().is_empty(),
@@ -240,30 +270,69 @@ impl<'a> Connection<'a> {
         if self.session.is_over() || is_unwanted {
             return Err(Over);
         }
-        let mut chunk = [0; 1 << 16];
-        match self.stream.read(&mut chunk) {
-            Ok(0) => return Err(Over),
-            Ok(count) => {
-                self.heard = Instant::now();
-                if let Err(error) = self.session.handle_bytes(&chunk[..count]) {
-                    log::info!("RTMP from {}: {error}", self.from);
-                    return Err(Over);
-                }
-            }
-            Err(error) if is_patience(&error) => {
-                if self.heard.elapsed() > SILENCE {
-                    return Err(Over);
-                }
-            }
-            Err(_) => return Err(Over),
-        }
+        let turn = self.read()?;
         if self.publishes.is_none() && self.idle_since.elapsed() > PATIENCE {
             return Err(Over);
         }
         while let Some(event) = self.session.poll_event() {
             self.take(event)?;
         }
+        self.send()?;
+        Ok(turn)
+    }
+
+    /// Gives what waits to the broadcast. False if there is no room for all of it.
+    fn hand_on(&mut self) -> Result<bool, Over> {
+        let Some(stage) = self.stage.as_ref().filter(|_| !self.waiting.is_empty()) else {
+            return Ok(true);
+        };
+        while let Some(piece) = self.waiting.pop_front() {
+            match stage.pieces.try_send(piece) {
+                Ok(()) => {}
+                Err(TrySendError::Full(piece)) => {
+                    self.waiting.push_front(piece);
+                    stage.cancel.nudge();
+                    return Ok(false);
+                }
+                Err(TrySendError::Disconnected(_)) => return Err(Over),
+            }
+        }
+        stage.cancel.nudge();
+        Ok(true)
+    }
+
+    /// Sends what the far end takes.
+    fn send(&mut self) -> Result<(), Over> {
+        if let Some(bytes) = self.session.poll_transmit() {
+            self.unsent.extend_from_slice(&bytes);
+        }
+        while !self.unsent.is_empty() {
+            match self.stream.write(&self.unsent) {
+                Ok(count @ 1..) => drop(self.unsent.drain(..count)),
+                Err(error) if is_patience(&error) && self.unsent.len() <= MAX_UNSENT => break,
+                Ok(_) | Err(_) => return Err(Over),
+            }
+        }
         Ok(())
+    }
+
+    fn read(&mut self) -> Result<Turn, Over> {
+        let mut chunk = [0; READ];
+        match self.stream.read(&mut chunk) {
+            Ok(0) => Err(Over),
+            Ok(count) => {
+                self.heard = Instant::now();
+                if let Err(error) = self.session.handle_bytes(&chunk[..count]) {
+                    log::info!("RTMP from {}: {error}", self.from);
+                    return Err(Over);
+                }
+                Ok(Turn::Again)
+            }
+            Err(error) if is_patience(&error) && self.heard.elapsed() <= SILENCE => {
+                Ok(Turn::Read(Readable::of(&self.stream), LOOK))
+            }
+            Err(_) => Err(Over),
+        }
     }
 
     fn take(&mut self, event: ServerEvent) -> Result<(), Over> {
@@ -274,13 +343,15 @@ impl<'a> Connection<'a> {
                 if !self.stage.as_ref().is_some_and(|stage| stage.hear(self.number)) {
                     return Err(Over);
                 }
-                to_tag(message).map_or(Ok(()), |tag| self.give(Piece::Tag(tag)))
+                self.waiting.extend(to_tag(message).map(Piece::Tag));
+                Ok(())
             }
             ServerEvent::Unpublished { stream } if self.publishes == Some(stream) => {
                 self.publishes = None;
                 self.idle_since = Instant::now();
                 if self.leave() {
-                    self.give(Piece::Notice(format!("{} publishes no more", self.from)))?;
+                    let text = format!("{} publishes no more", self.from);
+                    self.waiting.push_back(Piece::Notice(text));
                 }
                 Ok(())
             }
@@ -292,34 +363,33 @@ impl<'a> Connection<'a> {
         let stages = self.port.stages();
         let Some(stage) = stages.iter().find(|stage| stage.knows_key(app, name)).cloned() else {
             self.session.refuse(stream, "the application or the stream key is wrong");
-            let text =
-                format!("a publisher at {} was refused: wrong application or key", self.from);
+            let text = format!(
+                "a publisher at {} was refused: no channel has its application and key",
+                self.from
+            );
             // Whose key was meant is not known; somebody should hear of it.
-            self.stage = stages.into_iter().next();
-            let told = self.give(Piece::Notice(text));
-            self.stage = None;
-            return told;
+            if let Some(stage) = stages.first() {
+                stage.refusal(text).into_iter().for_each(|piece| stage.tell_when_it_can(piece));
+            }
+            return Ok(());
         };
         self.stage = Some(stage.clone());
         if !stage.take(self.number) {
             self.session.refuse(stream, "somebody else publishes here already");
             let text = format!("a second publisher at {} was refused", self.from);
-            return stage.refusal(text).map_or(Ok(()), |piece| self.give(piece));
+            self.waiting.extend(stage.refusal(text));
+            return Ok(());
         }
         self.publishes = Some(stream);
         self.port.forget_stranger(self.number);
         self.session.accept(stream);
-        self.give(Piece::Notice(format!("{} publishes", self.from)))?;
-        self.give(Piece::Restart)
+        self.waiting.push_back(Piece::Notice(format!("{} publishes", self.from)));
+        self.waiting.push_back(Piece::Restart);
+        Ok(())
     }
 
     /// Whether it published until now.
     fn leave(&self) -> bool {
         self.stage.as_ref().is_some_and(|stage| stage.leave(self.number))
-    }
-
-    fn give(&self, piece: Piece) -> Result<(), Over> {
-        let Some(stage) = &self.stage else { return Ok(()) };
-        stage.pieces.send(piece).map_err(|_| Over)
     }
 }

@@ -8,10 +8,16 @@ use std::{
     time::Duration,
 };
 
-use super::listen::{self, Stage};
+use super::listen::{Connection, Stage};
+use crate::crew::{self, Readable, Task, Turn};
 
 /// How often it is looked whether anybody listens still.
-const ACCEPT: Duration = Duration::from_millis(50);
+const LOOK: Duration = Duration::from_secs(5);
+/// After an error, of too many open files perhaps.
+const PAUSE: Duration = Duration::from_millis(200);
+/// A port that was ours a moment ago is free soon.
+const TRIES: u32 = 20;
+const BETWEEN_TRIES: Duration = Duration::from_millis(50);
 
 /// All ports of this process.
 static PORTS: Mutex<Vec<(Vec<SocketAddr>, Weak<Port>)>> = Mutex::new(Vec::new());
@@ -22,6 +28,7 @@ const MAX_STRANGERS: usize = 16;
 
 /// A port, and the stages behind it.
 pub struct Port {
+    listener: TcpListener,
     address: SocketAddr,
     /// Those that do not publish, the oldest first.
     strangers: Mutex<VecDeque<(u64, TcpStream)>>,
@@ -37,16 +44,14 @@ impl Port {
         if let Some(port) = known.and_then(|(_, port)| port.upgrade()) {
             return Ok(port);
         }
-        let listener = TcpListener::bind(addresses)?;
+        let listener = bind(addresses)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let port =
-            Arc::new(Self { address, strangers: Mutex::default(), stages: Mutex::default() });
+        let (strangers, stages) = Default::default();
+        let port = Arc::new(Self { listener, address, strangers, stages });
         ports.push((addresses.to_vec(), Arc::downgrade(&port)));
         let listening = Arc::downgrade(&port);
-        std::thread::Builder::new()
-            .name("rtmp".into())
-            .spawn(move || accept(&listener, &listening))?;
+        crew::spawn(|_| (Box::new(Doorkeeper { port: listening, number: 0 }), ()))?;
         Ok(port)
     }
 
@@ -91,28 +96,42 @@ impl Port {
     }
 }
 
-/// Until nobody wants the port any more.
-fn accept(listener: &TcpListener, port: &Weak<Port>) {
-    let mut number = 0;
-    while let Some(port) = port.upgrade() {
-        match listener.accept() {
-            Ok((stream, from)) => {
-                number += 1;
-                begin(port, stream, from, number);
+fn bind(addresses: &[SocketAddr]) -> io::Result<TcpListener> {
+    for _ in 0..TRIES {
+        match TcpListener::bind(addresses) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                std::thread::sleep(BETWEEN_TRIES);
             }
-            Err(_) => {
-                drop(port);
-                std::thread::sleep(ACCEPT);
-            }
+            other => return other,
         }
     }
+    TcpListener::bind(addresses)
 }
 
-fn begin(port: Arc<Port>, stream: TcpStream, from: SocketAddr, number: u64) {
-    let started = std::thread::Builder::new()
-        .name("publisher".into())
-        .spawn(move || listen::attend(&port, stream, from, number));
-    if let Err(error) = started {
-        log::warn!("an RTMP publisher could not be attended to: {error}");
+/// Lets encoders in, until nobody wants the port any more.
+struct Doorkeeper {
+    port: Weak<Port>,
+    number: u64,
+}
+
+impl Task for Doorkeeper {
+    fn step(&mut self) -> Turn {
+        let Some(port) = self.port.upgrade() else { return Turn::Over };
+        match port.listener.accept() {
+            Ok((stream, from)) => {
+                self.number += 1;
+                let connection = Connection::new(port, stream, from, self.number);
+                let begun =
+                    connection.and_then(|connection| crew::spawn(|_| (Box::new(connection), ())));
+                if let Err(error) = begun {
+                    log::info!("RTMP from {from}: {error}");
+                }
+                Turn::Again
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Turn::Read(Readable::of(&port.listener), LOOK)
+            }
+            Err(_) => Turn::Rest(PAUSE),
+        }
     }
 }

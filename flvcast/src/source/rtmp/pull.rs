@@ -10,11 +10,16 @@ use rtmfp::rtmp::tcp::{ClientEvent, ClientSession};
 use url::Url;
 
 use super::{DEFAULT_PORT, is_patience, to_tag};
-use crate::source::{Cancel, Opened, Piece, Shown, Source, SourceError, bytes::STEADY};
+use crate::{
+    crew::Readable,
+    source::{Cancel, Opened, Piece, Shown, Source, SourceError, bytes::STEADY},
+};
 
 const CONNECT: Duration = Duration::from_secs(10);
-/// How long a read may block.
-const READ: Duration = Duration::from_millis(500);
+/// Answers that a server does not take.
+const MAX_UNSENT: usize = 1 << 20;
+/// It is looked at this often, whatever happens.
+const LOOK: Duration = Duration::from_millis(500);
 /// A server of which nothing comes for so long is asked again: it may have forgotten us.
 const SILENCE: Duration = Duration::from_secs(30);
 
@@ -23,6 +28,8 @@ struct Pull {
     name: String,
     stream: TcpStream,
     session: ClientSession,
+    /// What the server did not take yet.
+    unsent: Vec<u8>,
     heard: Instant,
     has_ended: bool,
 }
@@ -49,6 +56,7 @@ pub fn open(url: &Url, cancel: &Cancel) -> Result<Opened, SourceError> {
         name: Shown(url).to_string(),
         stream,
         session,
+        unsent: Vec::new(),
         heard: Instant::now(),
         has_ended: false,
     };
@@ -60,8 +68,7 @@ fn connect(addresses: impl Iterator<Item = std::net::SocketAddr>) -> std::io::Re
     for address in addresses {
         match TcpStream::connect_timeout(&address, CONNECT) {
             Ok(stream) => {
-                stream.set_read_timeout(Some(READ))?;
-                stream.set_write_timeout(Some(CONNECT))?;
+                stream.set_nonblocking(true)?;
                 return Ok(stream);
             }
             Err(error) => last = error,
@@ -109,16 +116,36 @@ impl Pull {
     }
 }
 
+impl Pull {
+    /// Sends what the server takes.
+    fn send(&mut self) -> std::io::Result<()> {
+        if let Some(bytes) = self.session.poll_transmit() {
+            self.unsent.extend_from_slice(&bytes);
+        }
+        while !self.unsent.is_empty() {
+            match self.stream.write(&self.unsent) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(count) => drop(self.unsent.drain(..count)),
+                Err(error) if is_patience(&error) && self.unsent.len() <= MAX_UNSENT => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Source for Pull {
+    fn blocks(&self) -> bool {
+        false
+    }
+
     fn next(&mut self) -> Result<Piece, SourceError> {
         while let Some(event) = self.session.poll_event() {
             if let Some(piece) = self.take(event)? {
                 return Ok(piece);
             }
         }
-        if let Some(bytes) = self.session.poll_transmit() {
-            self.stream.write_all(&bytes).map_err(|error| self.failed(&error))?;
-        }
+        self.send().map_err(|error| self.failed(&error))?;
         let mut chunk = [0; 1 << 16];
         match self.stream.read(&mut chunk) {
             Ok(0) => return Err(self.failed(&"the server has closed the connection; does it know the application and the stream?")),
@@ -131,6 +158,7 @@ impl Source for Pull {
                 if self.heard.elapsed() > SILENCE {
                     return Err(self.failed(&"nothing comes"));
                 }
+                return Ok(Piece::Read(Readable::of(&self.stream), LOOK));
             }
             Err(error) => return Err(self.failed(&error)),
         }
