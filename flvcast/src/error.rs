@@ -39,7 +39,9 @@ pub enum Error {
     #[error("the network thread has died; please report this, with what RUST_LOG=debug says")]
     NetworkThread,
     /// The web address is taken.
-    #[error("cannot serve HTTP on {0}: {1}; choose another address, or stop what uses it")]
+    #[error(
+        "cannot serve HTTP on {0}: {1}; choose another (--http, or http and console in a file), or stop what uses it"
+    )]
     Http(SocketAddr, io::Error),
     /// The demonstration's own server.
     #[cfg(feature = "demo")]

@@ -8,7 +8,7 @@ const Player = (() => {
   const unmute = document.getElementById("unmute");
   let player = null, retry = null, url = null, tracks = null;
   // How far behind the newest it plays, in seconds, and how much of it it keeps in hand.
-  let back = 0, latency = 2;
+  let back = 0, latency = 2, isChosen = false;
 
   // A saved broadcast that plays instead of what comes.
   let saved = null;
@@ -49,8 +49,22 @@ const Player = (() => {
     player.on(mpegts.Events.ERROR, again);
     if (saved === null) player.on(mpegts.Events.LOADING_COMPLETE, again);
     player.load();
+    if (isChosen && saved === null && back === 0) fill(player);
+    else start();
+  }
+
+  function start() {
     // Browsers let muted films begin by themselves; the button gives the sound.
     Promise.resolve(player.play()).then(() => { unmute.hidden = !(film.muted && tracks.audio); }, () => {});
+  }
+
+  // Whoever chose a delay has so much in hand from the beginning: players only ever hurry.
+  function fill(mine) {
+    if (player !== mine) return;
+    const { buffered, currentTime } = film;
+    const inHand = buffered.length ? buffered.end(buffered.length - 1) - Math.max(currentTime, buffered.start(0)) : 0;
+    if (inHand >= latency) start();
+    else setTimeout(fill, 100, mine);
   }
 
   unmute.addEventListener("click", () => { film.muted = false; unmute.hidden = true; });
@@ -78,7 +92,7 @@ const Player = (() => {
       if (url !== null) begin();
     },
     keepInHand(seconds) {
-      latency = seconds;
+      [latency, isChosen] = [seconds, true];
       if (url !== null) begin();
     },
     back: () => back,

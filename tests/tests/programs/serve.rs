@@ -67,6 +67,16 @@ fn a_channel_that_changes_or_fails_disturbs_no_other() {
     assert_eq!(refused.status, 422);
     assert!(refused.text().contains("'steady' has the same group"), "{}", refused.text());
     assert!(station.view("ady").is_none());
+    for (method, path) in [
+        ("POST", "/api/channels/nobody/stop"),
+        ("DELETE", "/api/channels/nobody"),
+        ("GET", "/api/channels/nobody"),
+        ("GET", "/api/history/nobody"),
+    ] {
+        assert_eq!(station.order(method, path, "").status, 404, "{method} {path}");
+    }
+    let all = get(&station.console, "/api/channels").json();
+    assert_eq!(all.as_array().map(Vec::len), Some(3));
     let more = "{\"source\":\"film.flv\",\"loop\":true}";
     for _ in 0..5 {
         assert_eq!(station.order("PUT", "/api/channels/more", more).status, 204);
@@ -241,6 +251,8 @@ fn viewers_find_all_channels_go_back_and_look_closer() {
     wait_until(&mut page, "Player.back() === 0 && Player.behind() !== null && Player.behind() < 5");
     page.evaluate("(() => { const latency = document.getElementById('latency'); latency.value = '1'; latency.dispatchEvent(new Event('change')); })()");
     wait_until(&mut page, "document.getElementById('film').currentTime > 2");
+    page.evaluate("(() => { const latency = document.getElementById('latency'); latency.value = '5'; latency.dispatchEvent(new Event('change')); })()");
+    wait_until(&mut page, "!document.getElementById('film').paused && Player.behind() > 4");
     wait_until(&mut page, "document.querySelectorAll('#films li').length === 1");
     page.evaluate("document.querySelector('#films button').click()");
     wait_until(&mut page, "Player.isSaved() && document.getElementById('film').currentTime > 1");
@@ -255,4 +267,15 @@ fn viewers_find_all_channels_go_back_and_look_closer() {
         "none"
     );
     embedded.keep_screenshot("embedded");
+
+    assert_eq!(station.order("POST", "/api/channels/steady/stop", "").status, 204);
+    station.wait_for("steady", "stopped", |view| view["phase"] == "stopped");
+    let kept = get(&station.http, "/steady/saved").json();
+    let name = kept[0]["name"].as_str().expect("what was kept of it is to be had");
+    assert!(get(&station.http, &format!("/steady/saved/{name}.flv")).text().starts_with("FLV"));
+    assert_eq!(get(&station.http, "/steady.json").json()["state"], "ended");
+    station.reload(&THREE.replace("[channel.steady]", "[channel.other]"));
+    let gone =
+        wait_for(SOON, || Some(()).filter(|()| get(&station.http, "/steady.json").status == 404));
+    assert!(gone.is_some());
 }
