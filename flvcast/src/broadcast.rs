@@ -14,11 +14,48 @@ use crate::{
 /// Sent in one go; then others have their turn.
 const MAX_TAGS: usize = 512;
 
+/// Bytes a second that a broadcast may send, and so many at once: far beyond any film, so that one
+/// whose source floods takes nothing from others.
+const RATE: u64 = 6 << 20;
+const BURST: u64 = 24 << 20;
+/// The smallest tag is work as well.
+const LEAST: u64 = 1024;
+
+/// What may be sent.
+#[derive(Debug)]
+struct Budget {
+    left: u64,
+    at: Instant,
+    /// That it is too little was told.
+    is_told: bool,
+}
+
+impl Budget {
+    fn new(now: Instant) -> Self {
+        Self { left: BURST, at: now, is_told: false }
+    }
+
+    /// How long nothing more may be sent.
+    fn wait(&mut self, now: Instant) -> Option<Duration> {
+        let passed = now.saturating_duration_since(self.at).as_millis() as u64;
+        let earned = passed * RATE / 1000;
+        if earned > 0 {
+            (self.left, self.at) = ((self.left + earned).min(BURST), now);
+        }
+        (self.left == 0).then_some(Duration::from_millis(20))
+    }
+
+    fn spend(&mut self, tag: &Tag) {
+        self.left = self.left.saturating_sub((tag.payload.len() as u64).max(LEAST));
+    }
+}
+
 /// Sources on their way to an audience.
 #[derive(Debug)]
 pub struct Broadcast {
     mixer: Mixer,
     desk: Desk,
+    budget: Budget,
 }
 
 /// When there is more to do.
@@ -50,8 +87,9 @@ impl Broadcast {
 
     /// One that tells viewers of channels with the same in lower qualities.
     pub fn naming(lower: Vec<String>, plan: Plan, fallback: Option<Plan>, wake: Wake) -> Self {
-        let desk = Desk::new(Instant::now(), lower);
-        Self { mixer: Mixer::new(plan, fallback, wake), desk }
+        let now = Instant::now();
+        let (desk, budget) = (Desk::new(now, lower), Budget::new(now));
+        Self { mixer: Mixer::new(plan, fallback, wake), desk, budget }
     }
 
     /// Opens the sources once more, after they failed. What they give follows what was sent.
@@ -88,10 +126,22 @@ impl Broadcast {
     pub fn advance(&mut self, now: Instant, mut give: impl FnMut(Sent)) -> Result<Pause, Error> {
         let mut sent = 0;
         while sent < MAX_TAGS {
+            if let Some(wait) = self.budget.wait(now) {
+                if !std::mem::replace(&mut self.budget.is_told, true) {
+                    let most = RATE * 8 / 1_000_000;
+                    let text =
+                        format!("the source gives more than {most} Mbit/s; it is slowed down");
+                    give(Sent::Notice(text));
+                }
+                return Ok(Pause::Until(now + wait));
+            }
             match self.desk.next(now, |stamp| self.mixer.backlog(stamp))? {
                 Next::Send(tags) => {
                     sent += tags.len();
-                    tags.into_iter().for_each(|tag| give(Sent::Tag(tag)));
+                    for tag in tags {
+                        self.budget.spend(&tag);
+                        give(Sent::Tag(tag));
+                    }
                 }
                 Next::Wait(until) => return Ok(Pause::Until(until)),
                 Next::Read if self.desk.read(&mut self.mixer, Duration::ZERO) => {}
@@ -101,5 +151,44 @@ impl Broadcast {
             }
         }
         Ok(Pause::Until(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flv::TagKind;
+
+    #[test]
+    fn a_flood_is_slowed_down_and_a_film_is_not() {
+        let start = Instant::now();
+        let mut budget = Budget::new(start);
+        let tag =
+            |size: usize| Tag { kind: TagKind::Video, timestamp: 0, payload: vec![0; size].into() };
+        let sent_in_ten_seconds = |budget: &mut Budget, from: Instant, size: usize| {
+            let mut sent = 0;
+            for tick in 0..1000 {
+                let now = from + Duration::from_millis(tick * 10);
+                while budget.wait(now).is_none() {
+                    budget.spend(&tag(size));
+                    sent += size as u64;
+                }
+            }
+            sent
+        };
+        let sent = sent_in_ten_seconds(&mut budget, start, 4000);
+        assert!((RATE * 9..=BURST + RATE * 11).contains(&sent), "{sent}");
+        let later = start + Duration::from_secs(10);
+        assert!(sent_in_ten_seconds(&mut budget, later, 1) < 11 * RATE / LEAST, "tiny ones count");
+        // A picture of 20 MB now and then, and 30 Mbit/s beside it.
+        let mut now = later + Duration::from_secs(60);
+        for second in 0..60 {
+            let key = if second % 10 == 0 { 20 << 20 } else { 0 };
+            for size in [key, 3_800_000] {
+                assert_eq!(budget.wait(now), None, "{second}");
+                budget.spend(&tag(size));
+            }
+            now += Duration::from_secs(1);
+        }
     }
 }

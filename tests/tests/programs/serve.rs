@@ -1,7 +1,8 @@
 //! Many channels in one process: none disturbs another, and all can be changed while they run.
 
-use std::time::Duration;
+use std::{io::Write, net::TcpListener, time::Duration};
 
+use flvcast::flv::{Tag, TagKind, Tracks, file_header, put_tag};
 use tests::{
     Process,
     browser::{Look, Page, wait_for},
@@ -30,11 +31,35 @@ loop = true
 source = \"missing.flv\"
 ";
 
+/// Gives pictures over HTTP as fast as they are taken, all with one stamp.
+fn flood() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/flood.flv", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut film = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
+            film.extend(file_header(Tracks { audio: false, video: true }));
+            let picture = |first: u8| {
+                let payload = [&[first, 1, 0, 0, 0][..], &[7; 1000]].concat().into();
+                Tag { kind: TagKind::Video, timestamp: 0, payload }
+            };
+            while stream.write_all(&film).is_ok() {
+                film.clear();
+                put_tag(&mut film, &picture(0x17));
+                (0..100).for_each(|_| put_tag(&mut film, &picture(0x27)));
+            }
+        }
+    });
+    url
+}
+
 #[test]
-fn a_channel_that_changes_or_fails_disturbs_no_other() {
+fn a_channel_that_changes_fails_or_floods_disturbs_no_other() {
     let folder = folder_with_films();
     let out = folder.path().join("watched.flv");
-    let station = Station::start(folder, "", THREE);
+    let three = format!("{THREE}[channel.flood]\nsource = \"{}\"\n", flood());
+    let station = Station::start(folder, "", &three);
     let text = out.to_str().unwrap();
     let place = ["--server", &station.server.url, "--channel", "steady"];
     let mut watcher = Process::start(
@@ -50,7 +75,7 @@ fn a_channel_that_changes_or_fails_disturbs_no_other() {
     assert!(troubles.contains("missing.flv"), "it is told what is wrong: {troubles}");
 
     // Changed by the file, stopped and started by the API, removed, added, and flooded with orders.
-    station.reload(&THREE.replace("[channel.changing]\n", "[channel.changing]\ntitle = \"New\"\n"));
+    station.reload(&three.replace("[channel.changing]\n", "[channel.changing]\ntitle = \"New\"\n"));
     station.wait_for("changing", "renamed", |view| view["title"] == "New");
     assert_eq!(station.order("POST", "/api/channels/changing/stop", "").status, 204);
     station.wait_for("changing", "stopped", |view| view["phase"] == "stopped");
@@ -59,7 +84,7 @@ fn a_channel_that_changes_or_fails_disturbs_no_other() {
     let kept = |name: &str| station.view(name).unwrap()["kept_ms"].as_u64().unwrap();
     let before = kept("changing");
     station
-        .reload(&THREE.replace("[channel.changing]\n", "[channel.changing]\ntitle = \"Newer\"\n"));
+        .reload(&three.replace("[channel.changing]\n", "[channel.changing]\ntitle = \"Newer\"\n"));
     station.wait_for("changing", "renamed again", |view| view["title"] == "Newer");
     assert!(kept("changing") >= before, "another title disturbs nothing");
     let taken = "{\"source\":\"film.flv\",\"group-prefix\":\"bittube.vanderbilt.edu/ste\"}";
@@ -76,7 +101,8 @@ fn a_channel_that_changes_or_fails_disturbs_no_other() {
         assert_eq!(station.order(method, path, "").status, 404, "{method} {path}");
     }
     let all = get(&station.console, "/api/channels").json();
-    assert_eq!(all.as_array().map(Vec::len), Some(3));
+    assert_eq!(all.as_array().map(Vec::len), Some(4));
+    assert!(station.process.stderr().contains("it is slowed down"));
     let more = "{\"source\":\"film.flv\",\"loop\":true}";
     for _ in 0..5 {
         assert_eq!(station.order("PUT", "/api/channels/more", more).status, 204);
@@ -90,11 +116,8 @@ fn a_channel_that_changes_or_fails_disturbs_no_other() {
 
     assert_eq!(watcher.wait(SOON), 0, "{}", watcher.stderr());
     let watched = timed(&film::tags(&std::fs::read(&out).unwrap()));
-    let pictures: Vec<u32> = watched
-        .iter()
-        .filter(|tag| tag.0 == flvcast::flv::TagKind::Video)
-        .map(|tag| tag.1)
-        .collect();
+    let pictures: Vec<u32> =
+        watched.iter().filter(|tag| tag.0 == TagKind::Video).map(|tag| tag.1).collect();
     assert!(pictures.len() > 150, "{} pictures in 14 s", pictures.len());
     let longest = pictures.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
     assert!(longest <= 120, "a gap of {longest} ms");
