@@ -1,5 +1,8 @@
 //! One channel: cast or watched, shown to players in either case.
 
+mod casting;
+mod watching;
+
 use std::{
     sync::{Arc, Mutex, PoisonError, mpsc::Sender},
     time::{Duration, Instant},
@@ -7,17 +10,16 @@ use std::{
 
 use super::{
     config::{ChannelConfig, Role},
-    qualities::{Qualities, Seat, Turned},
-    splice::{Act, Feed},
-    stand_in::{Given, StandIn},
+    qualities::Qualities,
+    stand_in::StandIn,
 };
 use crate::{
     Error,
-    broadcast::{Broadcast, Pause, Sent},
+    broadcast::{Broadcast, Pause},
     flv::Tag,
     journal::{Journal, Line},
     link::Link,
-    peer::{Member, MemberEvent, MemberId, MemberStats, SharedStats},
+    peer::{Member, MemberId, MemberStats, SharedStats},
     push::{PushState, SharedPush},
     record::{RecordState, SharedState, Shelf},
     screen::Screen,
@@ -138,20 +140,6 @@ impl Channel {
         };
         channel.open();
         Ok(channel)
-    }
-
-    fn open(&mut self) {
-        if let Role::Cast { plan, fallback, lower, .. } = &self.config.role {
-            let (plan, fallback, wake) = (plan.clone(), fallback.clone(), self.wake.clone());
-            match &mut self.broadcast {
-                Some(broadcast) => broadcast.reopen(plan, fallback, wake),
-                None => {
-                    let lower = lower.clone();
-                    self.broadcast = Some(Broadcast::naming(lower, plan, fallback, wake));
-                }
-            }
-        }
-        self.phase = Phase::Running;
     }
 
     /// In URLs and messages.
@@ -359,202 +347,8 @@ impl Channel {
         }
     }
 
-    fn cast(&mut self, now: Instant, link: &Link, was_connected: bool) -> Result<Pause, Error> {
-        let Role::Cast { starts_alone, .. } = self.config.role else { return Ok(Pause::Sources) };
-        let Some(broadcast) = &mut self.broadcast else { return Ok(Pause::Sources) };
-        if !matches!(self.phase, Phase::Running) {
-            return Ok(Pause::Sources);
-        }
-        let (screen, member) = (&mut self.screen, self.member);
-        let journal = self.journal.of(&self.config.name);
-        let (has_tags, pause, witness) = (&mut self.has_tags, &mut self.pause, &self.witness);
-        let give = |sent| match sent {
-            Sent::Tag(tag) => {
-                (*has_tags, *pause) = (true, FIRST_PAUSE);
-                if let Some(witness) = witness {
-                    // Who does not listen any more hears nothing.
-                    let _ = witness.send((tag.clone(), Instant::now()));
-                }
-                link.publish(member, tag.clone());
-                screen.take(now, tag);
-            }
-            Sent::Notice(text) => journal.say(Line::Notice, text),
-        };
-        if was_connected || (starts_alone && broadcast.is_live()) {
-            broadcast.advance(now, give)
-        } else if now.saturating_duration_since(self.started) < CONNECTING {
-            Ok(Pause::Sources)
-        } else {
-            broadcast.prepare(give)?;
-            Ok(Pause::Sources)
-        }
-    }
-
-    /// The sources have ended.
-    fn end(&mut self, link: &Link) {
-        self.journal.of(&self.config.name).say(Line::Notice, "the sources have ended");
-        (self.broadcast, self.phase) = (None, Phase::Over);
-        link.finish(self.member);
-        self.screen.end(Instant::now());
-    }
-
-    fn fail(&mut self, now: Instant, error: Error, link: &Link) {
-        let Role::Cast { retries, .. } = self.config.role else { return };
-        if !retries {
-            link.finish(self.member);
-            self.phase = Phase::Failed(error, None);
-            return;
-        }
-        let text = format!("{error}. Trying again in {}", humantime::format_duration(self.pause));
-        self.journal.of(&self.config.name).say(Line::Trouble, text);
-        self.phase = Phase::Failed(error, Some(now + self.pause));
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-    }
-
-    fn advance_stand_in(&mut self, now: Instant) -> Option<Instant> {
-        let mut stand_in = self.stand_in.take()?;
-        let mut given = Vec::new();
-        let due = stand_in.advance(now, |next| given.push(next));
-        for next in given {
-            match next {
-                Given::Tag(tag) => self.splice(now, &mut stand_in, Feed::StandIn, tag),
-                Given::Notice(text) => self.say(Line::Notice, text),
-                Given::Trouble(error) => self.say(Line::Trouble, error),
-            }
-        }
-        self.stand_in = Some(stand_in);
-        Some(due)
-    }
-
-    /// Shows a tag of one of two feeds, as far as it is new.
-    fn splice(&mut self, now: Instant, stand_in: &mut StandIn, from: Feed, tag: Tag) {
-        let stood_in = stand_in.splice.current() == Feed::StandIn;
-        let acts = stand_in.splice.take(from, tag);
-        if stood_in && stand_in.splice.current() == Feed::Swarm {
-            self.say(Line::Notice, "the swarm is back");
-        }
-        for act in acts {
-            let tag = match act {
-                Act::Show(tag) => tag,
-                Act::Follow(tag) => {
-                    self.screen.splice();
-                    tag
-                }
-                Act::Begin(headers, tag) => {
-                    self.screen.begin(false);
-                    headers.into_iter().for_each(|header| self.screen.take(now, header));
-                    tag
-                }
-            };
-            self.screen.take(now, tag);
-        }
-    }
-
     fn say(&self, kind: Line, text: impl std::fmt::Display) {
         self.journal.of(&self.config.name).say(kind, text);
-    }
-
-    fn take_tag(&mut self, now: Instant, tag: Tag) {
-        self.has_tags = true;
-        let Some(mut stand_in) = self.stand_in.take() else { return self.screen.take(now, tag) };
-        let is_media = tag.is_media();
-        self.splice(now, &mut stand_in, Feed::Swarm, tag);
-        if is_media {
-            stand_in.heard(now);
-        }
-        self.stand_in = Some(stand_in);
-    }
-
-    fn advance_qualities(&mut self, now: Instant, link: &mut Link) {
-        let Some(qualities) = &mut self.qualities else { return };
-        let turned = qualities.advance(now, &self.tuned.get(), link);
-        self.turn(now, turned, link);
-    }
-
-    /// Shows what comes of several qualities.
-    fn turn(&mut self, now: Instant, turned: Turned, link: &mut Link) {
-        turned.show.into_iter().for_each(|tag| self.take_tag(now, tag));
-        if let Some(text) = turned.said {
-            self.say(Line::Notice, text);
-        }
-        let Some((seat, first)) = turned.switch else { return };
-        link.leave(self.member);
-        self.take_seat(seat);
-        if !self.stands_in() {
-            self.screen.begin(false);
-        }
-        if let Some(stand_in) = &mut self.stand_in {
-            stand_in.splice.begin_again();
-        }
-        first.into_iter().for_each(|tag| self.take_tag(now, tag));
-    }
-
-    fn take_seat(&mut self, Seat { member, stats, quality }: Seat) {
-        self.member = member;
-        self.tuned.set(stats);
-        let lower = Some(quality).filter(|quality| *quality != self.config.name);
-        self.screen.status().set_quality(lower);
-    }
-
-    fn stands_in(&self) -> bool {
-        self.stand_in.as_ref().is_some_and(|stand| stand.splice.current() == Feed::StandIn)
-    }
-
-    pub(super) fn on_event(
-        &mut self,
-        now: Instant,
-        member: MemberId,
-        event: MemberEvent,
-        link: &mut Link,
-    ) {
-        if let Some(qualities) = &mut self.qualities {
-            let turned = match event {
-                event if member != self.member => qualities.on_tried(now, event, link),
-                MemberEvent::Tag(tag) => qualities.take(now, tag),
-                other => return self.on_happening(now, other, link),
-            };
-            return self.turn(now, turned, link);
-        }
-        match event {
-            MemberEvent::Tag(tag) => self.take_tag(now, tag),
-            other => self.on_happening(now, other, link),
-        }
-    }
-
-    fn end_broadcast(&mut self, now: Instant, link: &mut Link) {
-        self.endings += 1;
-        let qualities = self.qualities.as_mut();
-        let best = qualities.and_then(|other| other.begin_again(now, self.member, link));
-        if let Some(best) = best {
-            self.take_seat(best);
-        }
-    }
-
-    fn on_happening(&mut self, now: Instant, event: MemberEvent, link: &mut Link) {
-        let stands_in = self.stands_in();
-        match event {
-            MemberEvent::Tag(tag) => self.take_tag(now, tag),
-            // Where something stands in, the joint is found by what is shown.
-            MemberEvent::Began { .. } if stands_in => {}
-            MemberEvent::Ended if stands_in => self.end_broadcast(now, link),
-            MemberEvent::Began { from_start } => self.screen.begin(from_start),
-            MemberEvent::Found => self.has_found = true,
-            MemberEvent::Ended => {
-                self.end_broadcast(now, link);
-                self.screen.end(now);
-                self.journal.of(&self.config.name).say(Line::Event, "the broadcast has ended");
-            }
-            MemberEvent::Contested => {
-                if !std::mem::replace(&mut self.is_contested, true) {
-                    let text = format!(
-                        "somebody else casts '{}' too: each viewer sees one of you; stop one, or \
-                         take another channel",
-                        self.config.name
-                    );
-                    self.journal.of(&self.config.name).say(Line::Trouble, text);
-                }
-            }
-        }
     }
 
     /// Nothing more is cast or shown; players get the rest.
