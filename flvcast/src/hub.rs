@@ -29,6 +29,9 @@ const MAX_LAG_MS: u64 = 8000;
 /// The group of pictures that newcomers begin with is always kept, up to this.
 const MAX_GROUP_BYTES: usize = 64 << 20;
 
+/// Places to begin with; more are none that anybody looks for.
+const MAX_OPENINGS: usize = 4096;
+
 /// How much of the programme is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
@@ -119,6 +122,9 @@ impl Ring {
             self.cuts.note_pause(self.newest(), zero);
             self.cuts.note(&opening);
             self.openings.push_back(opening);
+            if self.openings.len() > MAX_OPENINGS {
+                self.openings.pop_front();
+            }
         }
         if shown.tag.kind == TagKind::Audio && shown.tag.anatomy().codec == Some(Codec::MP3) {
             self.cuts.note_mp3();
@@ -243,6 +249,11 @@ impl Hub {
     /// The same for what comes from now on; begins with the latest opening.
     pub fn follow_live(&self) -> Follower {
         Follower::live(self.shared.clone())
+    }
+
+    /// The number of the latest tag that one can begin with.
+    pub fn latest_opening(&self) -> Option<u64> {
+        self.shared.lock().openings.back().map(|opening| opening.number)
     }
 
     /// Where segments begin, and whether and when the last one is over.

@@ -84,6 +84,7 @@ impl Journal {
     }
 
     fn write(&self, kind: Line, channel: Option<&str>, text: String) {
+        let text = say::plain(&text);
         match (channel.filter(|_| self.names_channels), kind) {
             (Some(channel), Line::Trouble) => say::warn(format_args!("{channel}: {text}")),
             (Some(channel), _) => say::say(format_args!("{channel}: {text}")),

@@ -7,10 +7,21 @@ use std::{
     time::SystemTime,
 };
 
+/// Bytes of a line.
+const MAX_LINE: usize = 600;
+
+/// What others have said, as it may be shown: in one line, and no longer than people read.
+pub fn plain(text: &str) -> String {
+    let end = text.floor_char_boundary(MAX_LINE);
+    let cut = if end < text.len() { "…" } else { "" };
+    let visible = |c: char| if c.is_control() { ' ' } else { c };
+    text[..end].chars().map(visible).chain(cut.chars()).collect()
+}
+
 /// Prints a line to standard error, after the time.
 pub fn say(text: impl fmt::Display) {
     let time = humantime::format_rfc3339_seconds(SystemTime::now());
-    let _ = writeln!(io::stderr(), "{time} {text}");
+    let _ = writeln!(io::stderr(), "{time} {}", plain(&text.to_string()));
 }
 
 /// Prints something that somebody may have to mend.
@@ -41,6 +52,12 @@ pub fn count(number: impl Into<u64>, what: &str) -> String {
 mod tests {
     use super::*;
     use netgroup::GroupStats;
+
+    #[test]
+    fn what_others_say_is_one_short_line() {
+        assert_eq!(plain("a\u{1b}[31m\nb"), "a [31m b");
+        assert_eq!(plain(&"ä".repeat(MAX_LINE)).chars().count(), MAX_LINE / 2 + 1);
+    }
 
     #[test]
     fn an_estimate_is_told_as_one() {

@@ -222,14 +222,30 @@ impl Serving {
                 exhibit.set_title(wanted.get(&name).and_then(|config| config.title.clone()));
             }
         }
+        // One that cannot be had keeps no other from running.
+        let mut troubles = Vec::new();
         for (name, config) in wanted {
-            if self.station.channel(&name).is_none() {
-                self.station.add(config).map_err(|error| format!("{name}: {error}"))?;
+            if self.station.channel(&name).is_none()
+                && let Err(error) = self.station.add(config)
+            {
+                troubles.push(format!("{name}: {error}"));
             }
         }
         self.share_memory();
         self.show_shelves();
-        Ok(())
+        if troubles.is_empty() { Ok(()) } else { Err(troubles.join("; ")) }
+    }
+
+    /// Brings the station into line; if that fails, the entry of this name is what it was before.
+    fn settle_or_restore(&mut self, name: &str, before: Option<Entry>) -> Result<(), Refusal> {
+        let Err(why) = self.settle() else { return Ok(()) };
+        match before {
+            Some(before) => drop(self.entries.insert(name.to_owned(), before)),
+            None => drop(self.entries.remove(name)),
+        }
+        // What was before could be had.
+        let _ = self.settle();
+        Err(Refusal::Wrong(why))
     }
 
     /// What all may keep in memory is shared by those that run.
@@ -265,8 +281,8 @@ impl Serving {
                 self.check(&name, &table)?;
                 let entry = Entry { runs: table.enabled, table: *table };
                 let before = self.entries.insert(name.clone(), entry);
-                self.settle()?;
                 let verb = if before.is_some() { "changed" } else { "added" };
+                self.settle_or_restore(&name, before)?;
                 self.journal.of(&name).say(Line::Event, verb);
             }
             Order::Remove(name) => {
@@ -276,8 +292,10 @@ impl Serving {
             }
             Order::Run(name, runs) => {
                 let entry = self.entries.get_mut(&name);
-                entry.ok_or_else(|| Refusal::Unknown(name.clone()))?.runs = runs;
-                self.settle()?;
+                let entry = entry.ok_or_else(|| Refusal::Unknown(name.clone()))?;
+                let before = entry.clone();
+                entry.runs = runs;
+                self.settle_or_restore(&name, Some(before))?;
                 let verb = if runs { "started" } else { "stopped" };
                 self.journal.of(&name).say(Line::Event, verb);
             }

@@ -105,6 +105,9 @@ impl Station {
         for leaving in self.leaving.extract_if(.., |leaving| leaving.group == group) {
             self.link.leave(leaving.member);
         }
+        for channel in self.channels.values_mut() {
+            channel.make_room(Instant::now(), &group, &mut self.link);
+        }
         let (record, push) = (config.record.clone(), config.push.clone());
         let mut channel = Channel::start(config, &mut self.link, &self.journal)?;
         if let Some(record) = record {
@@ -188,7 +191,9 @@ impl Station {
             if casts().any(|channel| channel.stats().stream.bytes_sent > 0) {
                 found.get_or_insert(now);
             }
+            let has_cast = casts().any(Channel::has_tags);
             let is_done = match found {
+                _ if !has_cast => true,
                 Some(found) => {
                     now >= found + AFTERGLOW
                         || casts().all(|channel| channel.stats().group.neighbours == 0)

@@ -148,7 +148,9 @@ pub fn qualities(tag: &Tag) -> Option<Vec<String>> {
     member(CAST_TIME)?;
     let Some(Value::StrictArray(names)) = member(QUALITIES) else { return Some(Vec::new()) };
     let names = names.iter().filter_map(|name| Some(name.as_str()?.to_owned()));
-    let is_name = |name: &String| !name.is_empty() && name.len() <= MAX_WORD;
+    let is_name = |name: &String| {
+        !name.is_empty() && name.len() <= MAX_WORD && !name.contains(char::is_control)
+    };
     Some(names.filter(is_name).take(MAX_QUALITIES).collect())
 }
 

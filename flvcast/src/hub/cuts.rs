@@ -11,6 +11,8 @@ const SHORTEST_MS: u64 = 1900;
 
 /// A silence of so long is none of a segment's: it ends before, and what follows is discontinuous.
 pub const PAUSE_MS: u64 = 3000;
+/// Segments that a playlist names: ten minutes of them, three times.
+const MAX_CUTS: usize = 1000;
 /// What comes last before it is shown for so long.
 const LAST_MS: u64 = 40;
 
@@ -74,6 +76,9 @@ impl Cuts {
             headers,
             has_mp3,
         });
+        if self.kept.len() > MAX_CUTS {
+            self.kept.pop_front();
+        }
     }
 
     /// Nothing came between these times, and one can begin at the second.

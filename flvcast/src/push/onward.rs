@@ -21,6 +21,7 @@ use crate::{
     flv::{Part, Tag, TagKind, metadata},
     hub::{Followed, Follower, Hub, Taken},
     journal::{Journal, Line},
+    say::plain,
 };
 
 /// To connect, and to be accepted.
@@ -55,6 +56,7 @@ impl Push {
         let mut pause = FIRST_PAUSE;
         while self.has_something().await {
             let Err(why) = self.connect().await else { return };
+            let why = self.without_key(&why);
             let was_live = self.state.get().live;
             if was_live {
                 pause = FIRST_PAUSE;
@@ -69,6 +71,13 @@ impl Push {
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    /// Servers may repeat the key in what they say.
+    fn without_key(&self, why: &str) -> String {
+        let key = &self.target.key;
+        let name = key.split_once('?').map_or(key.as_str(), |(name, _)| name);
+        plain(&why.replace(key, "…").replace(name, "…"))
     }
 
     fn say(&self, kind: Line, text: String) {
@@ -132,7 +141,7 @@ impl Push {
                 },
                 Taken::More | Taken::Lagged => {}
             }
-            if taken == Taken::Lagged || passage.follower.lag() > MAX_LAG {
+            if taken == Taken::Lagged || passage.is_too_slow(&self.hub) {
                 let text =
                     format!("{} is too slow for the stream; a part is left out", self.target);
                 self.say(Line::Trouble, text);
@@ -149,15 +158,24 @@ struct Passage {
     zero: Option<u64>,
     /// The headers were sent, and something to begin with.
     has_begun: bool,
+    /// The number of that.
+    begun: Option<u64>,
 }
 
 impl Passage {
     fn new(hub: &Hub) -> Self {
-        Self { follower: hub.follow_live(), zero: None, has_begun: false }
+        let begun = hub.latest_opening();
+        Self { follower: hub.follow_live(), zero: None, has_begun: false, begun }
+    }
+
+    /// Whether there is something newer to go on with, and need to.
+    fn is_too_slow(&self, hub: &Hub) -> bool {
+        self.follower.lag() > MAX_LAG && hub.latest_opening() > self.begun
     }
 
     /// Goes on with the newest.
     fn skip(&mut self, hub: &Hub) {
+        self.begun = hub.latest_opening();
         (self.follower, self.has_begun) = (hub.follow_live(), false);
     }
 

@@ -12,6 +12,8 @@ use crate::{
 };
 
 const READ: usize = 1 << 16;
+/// More than that without a tag is no FLV any more.
+const MAX_BARREN: usize = 64 << 20;
 /// What is waited for is looked at this often, whatever happens.
 const LOOK: Duration = Duration::from_secs(1);
 /// Enough to see what a file is.
@@ -79,6 +81,8 @@ pub struct FlvReader<R> {
     headers: u64,
     /// Sounds and pictures.
     count: u64,
+    /// Bytes since the last tag.
+    barren: usize,
     has_tags: bool,
     /// Behind a beginning that was just told.
     next: Option<Tag>,
@@ -99,6 +103,7 @@ impl<R: Read + Send> FlvReader<R> {
             demuxer,
             headers: 0,
             count: 0,
+            barren: 0,
             has_tags: false,
             next: None,
             is_at_end: false,
@@ -121,6 +126,11 @@ impl<R: Read + Send> FlvReader<R> {
             }
             Ok(count) => {
                 self.demuxer.push(&chunk[..count]);
+                self.barren += count;
+                if self.barren > MAX_BARREN {
+                    let text = format!("{}: {} MB without a tag", self.name, MAX_BARREN >> 20);
+                    return Err(self.error(text));
+                }
                 if let Some(waits) = &mut self.waits {
                     waits.heard = Instant::now();
                 }
@@ -211,17 +221,15 @@ impl<R: Read + Send> Source for FlvReader<R> {
         if let Some(tag) = self.next.take() {
             return Ok(self.give(tag));
         }
-        loop {
-            match self.demuxer.next_tag() {
-                Ok(Some(tag)) => return Ok(self.announce(tag)),
-                Ok(None) if self.is_at_end => return self.end(),
-                Ok(None) => {
-                    if let Some(piece) = self.fill()? {
-                        return Ok(piece);
-                    }
-                }
-                Err(error) => return Err(self.error(format!("{}: {error}", self.name))),
+        match self.demuxer.next_tag() {
+            Ok(Some(tag)) => {
+                self.barren = 0;
+                Ok(self.announce(tag))
             }
+            Ok(None) if self.is_at_end => self.end(),
+            // One read, and others have their turn.
+            Ok(None) => Ok(self.fill()?.unwrap_or(Piece::Nothing)),
+            Err(error) => Err(self.error(format!("{}: {error}", self.name))),
         }
     }
 }

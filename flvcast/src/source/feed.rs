@@ -177,6 +177,7 @@ struct Runner {
     stage: Stage,
     /// What there is no room for yet.
     waiting: VecDeque<Fed>,
+    is_full: bool,
     /// Of this round.
     failures: usize,
     last_failure: Option<String>,
@@ -218,15 +219,21 @@ impl Task for Runner {
         if self.cancel.is_set() {
             return self.end();
         }
+        let was_full = self.is_full;
         while let Some(fed) = self.waiting.pop_front() {
             match self.queue.offer(fed) {
-                Ok(()) => {}
+                Ok(()) => self.is_full = false,
                 Err(Refused::Full(fed)) => {
+                    self.is_full = true;
                     self.waiting.push_front(fed);
                     return Turn::Rest(LOOK);
                 }
                 Err(Refused::Closed) => return self.end(),
             }
+        }
+        if was_full {
+            // What follows may block, which must be asked first.
+            return Turn::Again;
         }
         match &mut self.stage {
             Stage::Over => return Turn::Over,
@@ -247,8 +254,8 @@ impl Task for Runner {
     }
 
     fn blocks(&self) -> bool {
-        // Who has no room does nothing.
-        self.waiting.is_empty()
+        // Who has no room does nothing else.
+        !self.is_full
             && match &self.stage {
                 Stage::Closed => true,
                 Stage::Open(source) => source.blocks(),
@@ -275,6 +282,7 @@ impl Runner {
             play: Play::default(),
             stage: Stage::Closed,
             waiting: VecDeque::new(),
+            is_full: false,
             failures: 0,
             last_failure: None,
             told: Vec::new(),
@@ -390,5 +398,62 @@ impl Runner {
             None => self.waiting.push_back(Fed::End),
         }
         self.stage = Stage::Over;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::flv::TagKind;
+
+    /// Gives tags, and remembers on which threads.
+    struct Slow {
+        left: u32,
+        threads: Arc<Mutex<Vec<String>>>,
+    }
+
+    impl Source for Slow {
+        fn next(&mut self) -> Result<Piece, SourceError> {
+            let thread = std::thread::current().name().unwrap_or_default().to_owned();
+            let mut threads = self.threads.lock().unwrap();
+            if threads.last() != Some(&thread) {
+                threads.push(thread);
+            }
+            self.left = match self.left.checked_sub(1) {
+                Some(left) => left,
+                None => return Ok(Piece::End),
+            };
+            let payload = vec![0x27, 1, 0, 0, 0].into();
+            Ok(Piece::Tag(Tag { kind: TagKind::Video, timestamp: self.left, payload }))
+        }
+    }
+
+    #[test]
+    fn what_may_block_never_does_so_where_all_wait() {
+        const COUNT: u32 = 10_000;
+        let threads = Arc::<Mutex<Vec<String>>>::default();
+        let slow = Slow { left: COUNT, threads: threads.clone() };
+        let feed = crew::spawn(|nudge| {
+            let cancel = Cancel::of(nudge.clone());
+            let queue = Arc::new(Queue::new(|| {}, move || nudge.nudge()));
+            let plan = Plan { sources: vec![SourceSpec::StandardInput], repeats: false };
+            let mut runner = Runner::new(plan, queue.clone(), cancel.clone());
+            runner.stage = Stage::Open(Box::new(slow));
+            (Box::new(runner), Feed { queue, cancel })
+        })
+        .unwrap();
+        let mut count = 0;
+        loop {
+            match feed.pop(Duration::from_secs(20)) {
+                Some(Fed::Tag(..)) => count += 1,
+                Some(Fed::End) => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(count, COUNT);
+        let threads = threads.lock().unwrap();
+        assert!(threads.iter().all(|thread| thread == "source"), "{threads:?}");
     }
 }

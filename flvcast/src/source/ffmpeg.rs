@@ -5,6 +5,7 @@ use std::{
     io::{Read, Write},
     process::{Child, ChildStdin, Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use mio::unix::pipe::Receiver;
@@ -33,6 +34,8 @@ const ENCODE_VIDEO: [&str; 10] = [
     "expr:gte(t,n_forced*2)",
 ];
 const ENCODE_AUDIO: [&str; 6] = ["-c:a", "aac", "-b:a", "128k", "-ar", "44100"];
+/// Whether it has ended is looked at this often.
+const LOOK: Duration = Duration::from_millis(20);
 /// Its last words are kept.
 const MAX_WORDS: usize = 4096;
 
@@ -129,8 +132,10 @@ fn probe(name: &str, cancel: &Cancel) -> Result<Probed, SourceError> {
         .map_err(failed)?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let child = end_with(child, cancel);
+    // Whoever is not listened to stands still.
+    let words = std::thread::spawn(move || read_words(stderr));
     let text = read_words(stdout);
-    let words = read_words(stderr);
+    let words = words.join().unwrap_or_default();
     end(&child);
     let probed = parse(&text);
     if probed.video.is_none() && probed.audio.is_none() {
@@ -140,14 +145,26 @@ fn probe(name: &str, cancel: &Cancel) -> Result<Probed, SourceError> {
     Ok(probed)
 }
 
-/// All that a program says, within bounds.
+/// All that a program says; of much, the last.
 fn read_words(from: Option<impl Read>) -> String {
-    let mut bytes = Vec::new();
-    if let Some(from) = from {
+    let mut said = String::new();
+    if let Some(mut from) = from {
+        let mut chunk = [0; 4096];
         // What cannot be read was not said.
-        let _ = from.take(MAX_WORDS as u64).read_to_end(&mut bytes);
+        while let Ok(count @ 1..) = from.read(&mut chunk) {
+            remember(&mut said, &chunk[..count]);
+        }
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    said
+}
+
+/// Of what is said, the last is kept.
+fn remember(said: &mut String, bytes: &[u8]) {
+    said.push_str(&String::from_utf8_lossy(bytes));
+    if said.len() > MAX_WORDS {
+        let keep = said.ceil_char_boundary(said.len() - MAX_WORDS / 2);
+        said.drain(..keep);
+    }
 }
 
 /// Ends it when nobody wants it any more.
@@ -250,11 +267,7 @@ impl Words {
     fn hear(&mut self) {
         let mut chunk = [0; 512];
         while let Ok(count @ 1..) = self.from.read(&mut chunk) {
-            self.said.push_str(&String::from_utf8_lossy(&chunk[..count]));
-            if self.said.len() > MAX_WORDS {
-                let keep = self.said.ceil_char_boundary(self.said.len() - MAX_WORDS / 2);
-                self.said.drain(..keep);
-            }
+            remember(&mut self.said, &chunk[..count]);
         }
     }
 }
@@ -309,7 +322,29 @@ impl Source for Converted {
                     None => error,
                 })
             }
+            Ok(Piece::End) => self.end(),
             other => other,
+        }
+    }
+}
+
+impl Converted {
+    /// All was read; whether it was all there is, ffmpeg tells by how it ended.
+    fn end(&mut self) -> Result<Piece, SourceError> {
+        let status = {
+            let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+            child.try_wait()
+        };
+        match status {
+            Ok(None) => Ok(Piece::Rest(LOOK)),
+            Ok(Some(status)) if !status.success() => {
+                self.words.hear();
+                let name = shown_name(&self.name);
+                let last = self.words.said.lines().last().unwrap_or_default();
+                let last = last.replace(&self.name, &name);
+                Err(SourceError::Final(format!("{name}: ffmpeg broke off, {status}: {last}")))
+            }
+            _ => Ok(Piece::End),
         }
     }
 }

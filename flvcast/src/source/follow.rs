@@ -3,7 +3,7 @@
 
 use std::{
     fs::{File, Metadata},
-    io::{Read, Seek, SeekFrom},
+    io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -123,9 +123,19 @@ impl Follow {
 
     /// The file of that name, from its beginning.
     fn begin(&mut self) -> Result<(), SourceError> {
-        let file = match File::open(&self.path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        // A pipe must not even be opened: that waits for somebody who writes.
+        let opened = self.path.metadata().and_then(|metadata| match metadata.is_file() {
+            true => Ok((File::open(&self.path)?, metadata)),
+            false => Err(io::ErrorKind::InvalidInput.into()),
+        });
+        let (file, metadata) = match opened {
+            Ok(opened) => opened,
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                let path = self.path.display();
+                let text = format!("{path} is no file; cast it without --follow");
+                return Err(SourceError::Final(text));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if !std::mem::replace(&mut self.has_told, true) {
                     let text = format!("{} is not there yet; waiting for it", self.path.display());
                     self.ready.push_back(Piece::Notice(text));
@@ -134,11 +144,6 @@ impl Follow {
             }
             Err(error) => return Err(self.failed(&error)),
         };
-        let metadata = file.metadata().map_err(|error| self.failed(&error))?;
-        if !metadata.is_file() {
-            let path = self.path.display();
-            return Err(SourceError::Final(format!("{path} is no file; cast it without --follow")));
-        }
         let identity = identity(&metadata);
         self.has_told = true;
         self.demuxer = Demuxer::of_growing_file();
@@ -219,8 +224,9 @@ impl Follow {
 }
 
 impl Source for Follow {
+    /// Catching up reads all of it.
     fn blocks(&self) -> bool {
-        false
+        self.catch_up.is_some()
     }
 
     fn next(&mut self) -> Result<Piece, SourceError> {
@@ -233,11 +239,14 @@ impl Source for Follow {
                     Some(catch_up) => catch_up.note(tag),
                     None => return Ok(Piece::Tag(tag)),
                 },
-                Ok(None) if !self.demuxer.is_unwritten() && self.fill()? => {}
+                // One read, and it is looked whether anybody wants more.
+                Ok(None) if !self.demuxer.is_unwritten() && self.fill()? => break,
                 Ok(None) => {
                     self.at_the_end()?;
                     if self.ready.is_empty() {
-                        return Ok(Piece::Rest(self.look));
+                        // What is not there is looked for less often.
+                        let times = if self.file.is_none() { 5 } else { 1 };
+                        return Ok(Piece::Rest(self.look * times));
                     }
                 }
                 Err(error) => {

@@ -105,9 +105,14 @@ impl Source for Files {
     fn next(&mut self) -> Result<Piece, SourceError> {
         loop {
             if let Some(current) = &mut self.current {
-                match current.next()? {
-                    Piece::End => self.current = None,
-                    piece => return Ok(piece),
+                match current.next() {
+                    Ok(Piece::End) => self.current = None,
+                    Ok(piece) => return Ok(piece),
+                    // One that is damaged does not keep the others from being played.
+                    Err(error) => {
+                        self.current = None;
+                        return Ok(Piece::Notice(format!("a file is passed over: {error}")));
+                    }
                 }
             }
             let Some((name, from)) = self.left.pop_front() else { return Ok(Piece::End) };

@@ -353,10 +353,8 @@ impl Channel {
 
     /// Nothing more is cast or shown; players get the rest.
     pub(super) fn close(&mut self, link: &mut Link) {
-        (self.broadcast, self.stand_in) = (None, None);
-        if let Some(mut qualities) = self.qualities.take() {
-            qualities.close(link);
-        }
+        self.broadcast = None;
+        self.end_watching(Instant::now(), link);
         if self.casts() {
             link.finish(self.member);
         }

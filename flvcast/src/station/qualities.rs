@@ -189,30 +189,35 @@ impl Qualities {
         Turned { show, switch: Some((seat, first)), said: Some(said) }
     }
 
-    /// The broadcast is over: the next one begins with the best. Where it is to be watched, if that
-    /// is elsewhere.
+    /// The broadcast is over, and so is what was tried beside it: what is still to be shown.
+    pub fn end_trial(&mut self, now: Instant, link: &mut Link) -> Vec<Tag> {
+        self.ladder.note_failure(now);
+        self.give_up(link).show
+    }
+
+    /// The next broadcast begins with the best. Where it is to be watched, if that is elsewhere and
+    /// can be had.
     pub fn begin_again(
         &mut self,
         now: Instant,
         watched: MemberId,
         link: &mut Link,
     ) -> Option<Seat> {
-        if let Some(tried) = self.tried.take() {
-            link.leave(tried.seat.member);
-        }
-        let is_elsewhere = self.ladder.at() > 0;
+        let best = match self.ladder.at() {
+            0 => None,
+            _ => Some(self.seat(0, link)?),
+        };
         self.ladder.begin_again(now);
         self.clock = Clock::default();
-        if !is_elsewhere {
-            return None;
+        if best.is_some() {
+            link.leave(watched);
         }
-        let seat = self.seat(0, link)?;
-        link.leave(watched);
-        Some(seat)
+        best
     }
 
-    /// Leaves what is tried.
-    pub fn close(&mut self, link: &mut Link) {
-        self.give_up(link);
+    /// Whether a quality is tried in this group.
+    pub fn tries_in(&self, group: &[u8; 32], link: &Link) -> bool {
+        let tried = self.tried.as_ref();
+        tried.is_some_and(|tried| link.group_of(tried.seat.member).as_ref() == Some(group))
     }
 }

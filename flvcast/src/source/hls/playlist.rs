@@ -1,9 +1,13 @@
 //! Playlists, RFC 8216. What makes no sense is passed over; what it would spoil is spoilt, no more.
 
+use std::sync::Arc;
+
 use url::Url;
 
 use crate::source::Quality;
 
+/// Bytes of all their addresses.
+const MAX_URLS: usize = 16 << 20;
 /// Segments and variants of one playlist.
 const MAX_SEGMENTS: usize = 50_000;
 const MAX_VARIANTS: usize = 200;
@@ -72,9 +76,9 @@ pub struct Segment {
     /// It is not there.
     pub is_gap: bool,
     /// What it needs before it.
-    pub map: Option<(Url, Part)>,
+    pub map: Option<Arc<(Url, Part)>>,
     /// How it is encrypted.
-    pub key: Option<Key>,
+    pub key: Option<Arc<Key>>,
 }
 
 /// A key, RFC 8216 §4.3.2.4.
@@ -98,8 +102,8 @@ struct Following {
     part: Option<(u64, Option<u64>)>,
     is_discontinuous: bool,
     is_gap: bool,
-    map: Option<(Url, Part)>,
-    key: Option<Key>,
+    map: Option<Arc<(Url, Part)>>,
+    key: Option<Arc<Key>>,
     /// Where a part without a beginning begins.
     after: Option<(Url, u64)>,
 }
@@ -179,7 +183,7 @@ impl Master {
 
 fn media(lines: &[&str], base: &Url) -> Media {
     let mut media = Media::default();
-    let mut following = Following::default();
+    let (mut following, mut size) = (Following::default(), 0);
     for line in lines {
         let (name, value) = line.split_once(':').unwrap_or((line, ""));
         match name {
@@ -192,11 +196,15 @@ fn media(lines: &[&str], base: &Url) -> Media {
             "#EXT-X-DISCONTINUITY" => following.is_discontinuous = true,
             "#EXT-X-GAP" => following.is_gap = true,
             "#EXT-X-BYTERANGE" => following.part = byte_range(value),
-            "#EXT-X-MAP" => following.map = map(value, base),
-            "#EXT-X-KEY" => following.key = key(value, base),
+            "#EXT-X-MAP" => following.map = map(value, base).map(Arc::new),
+            "#EXT-X-KEY" => following.key = key(value, base).map(Arc::new),
             _ if line.starts_with('#') => {}
-            _ if media.segments.len() >= MAX_SEGMENTS => {}
-            _ => media.segments.extend(following.segment(line, base)),
+            _ if media.segments.len() >= MAX_SEGMENTS || size > MAX_URLS => {}
+            _ => {
+                let segment = following.segment(line, base);
+                size += segment.as_ref().map_or(0, |segment| segment.url.as_str().len());
+                media.segments.extend(segment);
+            }
         }
     }
     let longest = media.segments.iter().map(|segment| segment.duration).fold(0.0, f64::max);

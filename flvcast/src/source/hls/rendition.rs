@@ -1,6 +1,9 @@
 //! One playlist as it goes on: which segment comes next, and what is in it.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use url::Url;
@@ -66,7 +69,7 @@ pub struct Rendition {
     has_broken: bool,
     said: Vec<String>,
     key: Option<(Url, Bytes)>,
-    map: Option<(Url, Part)>,
+    map: Option<Arc<(Url, Part)>>,
     ts: Ts,
     mp4: Mp4,
     last_flv: Option<u32>,
@@ -191,7 +194,7 @@ impl Rendition {
     }
 
     fn decrypt(&mut self, segment: &Segment, bytes: Bytes) -> Result<Bytes, SourceError> {
-        let (url, iv) = match &segment.key {
+        let (url, iv) = match segment.key.as_deref() {
             None => return Ok(bytes),
             Some(Key::Aes { url, iv }) => (url, iv.unwrap_or(self.next.into())),
             Some(Key::Unknown(method)) => {

@@ -102,11 +102,48 @@ impl Channel {
 
     fn end_broadcast(&mut self, now: Instant, link: &mut Link) {
         self.endings += 1;
+        self.leave_trial(now, link);
+        self.go_home(now, link);
+    }
+
+    /// Shows what was held back for a quality that was tried.
+    fn leave_trial(&mut self, now: Instant, link: &mut Link) {
+        let Some(qualities) = &mut self.qualities else { return };
+        let rest = qualities.end_trial(now, link);
+        rest.into_iter().for_each(|tag| self.take_tag(now, tag));
+    }
+
+    /// Watches the channel itself again, if it watches a lower quality.
+    fn go_home(&mut self, now: Instant, link: &mut Link) {
         let qualities = self.qualities.as_mut();
         let best = qualities.and_then(|other| other.begin_again(now, self.member, link));
         if let Some(best) = best {
             self.take_seat(best);
         }
+    }
+
+    /// Another channel of this process wants to be in this group, where this one is for its quality.
+    pub(in crate::station) fn make_room(
+        &mut self,
+        now: Instant,
+        group: &[u8; 32],
+        link: &mut Link,
+    ) {
+        if self.qualities.as_ref().is_some_and(|qualities| qualities.tries_in(group, link)) {
+            self.leave_trial(now, link);
+        }
+        let is_there = link.group_of(self.member).as_ref() == Some(group);
+        if is_there && self.config.group.group_id() != *group {
+            self.leave_trial(now, link);
+            self.go_home(now, link);
+            self.screen.begin(false);
+        }
+    }
+
+    /// Nothing more is watched.
+    pub(super) fn end_watching(&mut self, now: Instant, link: &mut Link) {
+        self.leave_trial(now, link);
+        (self.stand_in, self.qualities) = (None, None);
     }
 
     fn take_tag(&mut self, now: Instant, tag: Tag) {

@@ -86,7 +86,7 @@ impl Arrival {
             return Verdict::Unclear;
         };
         let seen = last.at - first.at;
-        let came = (last.newest - first.newest) as f64 / 1000.0;
+        let came = last.newest.saturating_sub(first.newest) as f64 / 1000.0;
         let pace = came / seen.as_secs_f64().max(f64::EPSILON);
         let lost = last.lost.saturating_sub(first.lost) as f64
             / last.fragments.saturating_sub(first.fragments).max(1) as f64;

@@ -89,7 +89,7 @@ impl Joint {
         let is_key = tag.is_key_frame()
             || (tag.kind == TagKind::Audio && self.headers.parameters(TagKind::Video).is_none());
         if is_key {
-            self.interval = self.latest_key.map(|latest| time - latest);
+            self.interval = self.latest_key.map(|latest| time.saturating_sub(latest));
             self.latest_key = Some(time);
         }
         let is_of_use = |from: i64| self.shown.is_none_or(|shown| from > shown);
@@ -132,9 +132,12 @@ impl Joint {
 
     /// Whether a key frame of the other is due at that time, by those before it.
     fn is_about_to_come(&self, time: i64) -> bool {
-        let next = self.latest_key.zip(self.interval).map(|(latest, interval)| latest + interval);
+        let next = self
+            .latest_key
+            .zip(self.interval)
+            .map(|(latest, interval)| latest.saturating_add(interval));
         next.is_some_and(|next| {
-            time + TOLERANCE_MS >= next && self.shown.is_none_or(|shown| next > shown)
+            time.saturating_add(TOLERANCE_MS) >= next && self.shown.is_none_or(|shown| next > shown)
         })
     }
 

@@ -48,11 +48,11 @@ fn parts_maps_and_keys_hold_until_said_otherwise() {
     let parts: Vec<Part> = media.segments.iter().map(|segment| segment.part).collect();
     assert_eq!(parts, [Some((100, 50)), Some((150, 60)), None, None]);
     let map = Some((base().join("init.mp4").unwrap(), Some((0, 100))));
-    assert!(media.segments.iter().all(|segment| segment.map == map));
+    assert!(media.segments.iter().all(|segment| segment.map.as_deref() == map.as_ref()));
     let key = Key::Aes { url: base().join("k").unwrap(), iv: Some(10) };
-    assert_eq!(media.segments[1].key, Some(key));
+    assert_eq!(media.segments[1].key.as_deref(), Some(&key));
     assert_eq!(media.segments[2].key, None);
-    assert_eq!(media.segments[3].key, Some(Key::Unknown("SAMPLE-AES".into())));
+    assert_eq!(media.segments[3].key.as_deref(), Some(&Key::Unknown("SAMPLE-AES".into())));
     assert!(media.is_over);
     assert_eq!(media.target, 2.0);
 }
