@@ -53,12 +53,14 @@ struct Input {
     headers: StreamHeaders,
     /// Pictures are of no use before the next key frame.
     awaits_key: bool,
+    /// That it plays was told.
+    is_told: bool,
 }
 
 impl Input {
     fn new(feed: Feed) -> Self {
         let (nature, headers) = (Nature::Recorded, StreamHeaders::default());
-        Self { feed, nature, headers, awaits_key: false }
+        Self { feed, nature, headers, awaits_key: false, is_told: false }
     }
 
     fn pop(&mut self, patience: Duration) -> Option<Fed> {
@@ -145,8 +147,6 @@ impl Mixer {
             && let Some(plan) = &self.fallback
         {
             self.stand_in = Some(Input::new(Feed::start(plan.clone(), self.wake.clone())));
-            self.waiting
-                .push_back(Mixed::Say("nothing comes; the fallback plays meanwhile".into()));
             self.waiting.push_back(Mixed::Break);
         }
         Ok(self.waiting.pop_front())
@@ -180,7 +180,7 @@ impl Mixer {
         let is_new = self.failure.as_ref() != Some(&why);
         self.failure = Some(why.clone());
         self.retry_at = Some(Instant::now() + RETRY);
-        is_new.then(|| Mixed::Say(format!("{why}; trying again while the fallback plays")))
+        is_new.then(|| Mixed::Say(format!("{why}; trying again")))
     }
 
     fn retry_if_due(&mut self) {
@@ -216,7 +216,13 @@ impl Mixer {
         }
         let Some(stand_in) = &mut self.stand_in else { return Ok(None) };
         Ok(match stand_in.pop(patience) {
-            Some(Fed::Tag(tag, arrived)) if stand_in.wants(&tag) => Some(Mixed::Tag(tag, arrived)),
+            Some(Fed::Tag(tag, arrived)) if stand_in.wants(&tag) => {
+                if std::mem::replace(&mut stand_in.is_told, true) {
+                    return Ok(Some(Mixed::Tag(tag, arrived)));
+                }
+                self.waiting.push_back(Mixed::Tag(tag, arrived));
+                Some(Mixed::Say("nothing comes; the fallback plays meanwhile".into()))
+            }
             Some(Fed::Restart) => Some(Mixed::Break),
             Some(Fed::Notice(text)) => Some(Mixed::Say(format!("fallback: {text}"))),
             Some(Fed::Failed(why)) => {

@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     io,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
@@ -103,8 +103,51 @@ pub struct MemberStats {
 #[derive(Debug, Clone, Default)]
 pub struct SharedStats(Arc<Figures>);
 
+/// Of a channel's publications, one after the other.
+#[derive(Debug, Default)]
+struct Totals {
+    key: Option<StreamKey>,
+    /// Of those that are over.
+    before: StreamStats,
+    latest: StreamStats,
+}
+
+impl Totals {
+    /// Counters of the one that plays, if there is one; those of all.
+    fn take(&mut self, latest: Option<(StreamKey, StreamStats)>) -> StreamStats {
+        if let Some((key, stream)) = latest {
+            // One that was forgotten and found again counts from nothing, too.
+            let has_begun_again = self.key != Some(key) || stream.newest < self.latest.newest;
+            if has_begun_again {
+                self.before = sum(&self.before, &self.latest);
+            }
+            (self.key, self.latest) = (Some(key), stream);
+        }
+        sum(&self.before, &self.latest)
+    }
+}
+
+/// Counters added; what is true now is of the latter.
+fn sum(before: &StreamStats, latest: &StreamStats) -> StreamStats {
+    StreamStats {
+        neighbours: latest.neighbours,
+        pushed_to: latest.pushed_to,
+        newest: latest.newest,
+        bytes_from_source: before.bytes_from_source + latest.bytes_from_source,
+        bytes_from_peers: before.bytes_from_peers + latest.bytes_from_peers,
+        fragments_pulled: before.fragments_pulled + latest.fragments_pulled,
+        duplicates: before.duplicates + latest.duplicates,
+        fragments_lost: before.fragments_lost + latest.fragments_lost,
+        bytes_sent: before.bytes_sent + latest.bytes_sent,
+        bytes_published: before.bytes_published + latest.bytes_published,
+        pulls_refused: before.pulls_refused + latest.pulls_refused,
+        unasked: before.unasked + latest.unasked,
+    }
+}
+
 #[derive(Debug, Default)]
 struct Figures {
+    totals: Mutex<Totals>,
     stats: Mutex<MemberStats>,
     portrait: Mutex<Portrait>,
     /// Somebody looked at the portrait since it was drawn.
@@ -117,6 +160,22 @@ impl SharedStats {
         *self.0.stats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Of the publication that plays, by itself.
+    pub fn latest_stream(&self) -> StreamStats {
+        self.lock_totals().latest
+    }
+
+    /// It goes on counting where another one, which is over, has ended.
+    pub fn go_on_from(&self, other: &Self) {
+        let before = other.get().stream;
+        let mut totals = self.lock_totals();
+        totals.before = sum(&totals.before, &before);
+    }
+
+    fn lock_totals(&self) -> MutexGuard<'_, Totals> {
+        self.0.totals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The group as it was drawn last; it is drawn again soon.
     pub fn portrait(&self) -> Portrait {
         self.0.is_looked_at.store(true, Ordering::Relaxed);
@@ -124,7 +183,8 @@ impl SharedStats {
     }
 
     fn set(&self, group: &Group, key: Option<StreamKey>, casters: usize) {
-        let stream = key.and_then(|key| group.stream_stats(&key)).unwrap_or_default();
+        let latest = key.and_then(|key| Some((key, group.stream_stats(&key)?)));
+        let stream = self.lock_totals().take(latest);
         let stats = MemberStats { group: group.stats(), stream, casters };
         *self.0.stats.lock().unwrap_or_else(PoisonError::into_inner) = stats;
         if self.0.is_looked_at.swap(false, Ordering::Relaxed) {
@@ -328,7 +388,11 @@ impl PeerApp {
         for channel in self.channels.values() {
             let key = channel.publication.or(channel.choice.playing());
             let Some(group) = self.node.group(channel.group) else { continue };
-            channel.stats.set(group, key, channel.choice.casters(now));
+            let casters = match channel.publication {
+                Some(_) => group.stats().contenders,
+                None => channel.choice.casters(now),
+            };
+            channel.stats.set(group, key, casters);
         }
     }
 }

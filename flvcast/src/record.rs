@@ -23,7 +23,7 @@ use crate::{
     journal::{Journal, Line},
 };
 use segment::Segment;
-pub use shelf::{Opened, Shelf};
+pub use shelf::{Opened, Saved, Shelf};
 
 /// How often it is looked what is new.
 const LOOK: Duration = Duration::from_millis(50);

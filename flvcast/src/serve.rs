@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     Error,
-    console::{self, Board, ConsoleConfig, History, Places},
+    console::{self, Board, ChannelView, ConsoleConfig, History, Places},
     hub::Memory,
     journal::{Journal, Line},
     record::Shelf,
@@ -60,6 +60,10 @@ pub fn serve(path: &Path, stop: &Stop) -> Result<(), Error> {
     if let Some(console) = &serving.hosts().console {
         say(format_args!("console: http://{console}/"));
     }
+    if serving.entries.is_empty() && serving.hosts.console.is_none() {
+        let text = "the file has no channel, and no console to add one by; write [channel.NAME]";
+        return Err(Error::Usage(text.into()));
+    }
     let running = serving.station.channels().count();
     say(format_args!("{} at {}", count(running as u64, "channel"), serving.config.server));
     let outcome = serving.run(stop);
@@ -80,6 +84,8 @@ pub struct Serving {
     web: Option<Web>,
     hosts: Hosts,
     past: BTreeMap<String, watching::Past>,
+    /// What is likely to go wrong once it is needed, by channel.
+    warnings: BTreeMap<String, String>,
     show_at: Instant,
     charted_at: Option<Instant>,
     charts_failed: bool,
@@ -92,7 +98,10 @@ impl Serving {
         let places = config.places.as_deref().map(Places::open).transpose()?;
         let history = match &config.state {
             Some(folder) => History::kept_in(folder, unix_time()).map_err(|error| {
-                Error::Usage(format!("cannot keep charts in {}: {error}", folder.display()))
+                let folder = folder.display();
+                Error::Usage(format!(
+                    "cannot keep charts in {folder}: {error}; let 'state' name another folder"
+                ))
             })?,
             None => History::default(),
         };
@@ -121,6 +130,7 @@ impl Serving {
             web,
             hosts,
             past: BTreeMap::new(),
+            warnings: BTreeMap::new(),
             show_at: Instant::now(),
             charted_at: None,
             charts_failed: false,
@@ -192,6 +202,10 @@ impl Serving {
     /// What a channel is to be; an error if it makes no sense beside the others.
     fn check(&self, name: &str, table: &ChannelTable) -> Result<ChannelConfig, String> {
         let wanted = self.config.channel(name, table)?;
+        let is_missing = |lower: &&String| !self.entries.contains_key(*lower);
+        if let Some(missing) = table.qualities.iter().find(is_missing) {
+            return Err(format!("qualities: there is no channel '{missing}'"));
+        }
         let claims = wanted.claims();
         for (other, entry) in self.entries.iter().filter(|(other, _)| *other != name) {
             let Ok(config) = self.config.channel(other, &entry.table) else { continue };
@@ -233,6 +247,7 @@ impl Serving {
         }
         self.share_memory();
         self.show_shelves();
+        self.look_at_fallbacks();
         if troubles.is_empty() { Ok(()) } else { Err(troubles.join("; ")) }
     }
 
@@ -246,6 +261,21 @@ impl Serving {
         // What was before could be had.
         let _ = self.settle();
         Err(Refusal::Wrong(why))
+    }
+
+    /// A fallback that is missing is told of before it is needed.
+    fn look_at_fallbacks(&mut self) {
+        let before = std::mem::take(&mut self.warnings);
+        for channel in self.station.channels() {
+            let missing = channel.config().missing_fallback();
+            let Some(text) = missing.map(|why| format!("its fallback will not play: {why}")) else {
+                continue;
+            };
+            if before.get(channel.name()) != Some(&text) {
+                self.journal.of(channel.name()).say(Line::Trouble, &text);
+            }
+            self.warnings.insert(channel.name().to_owned(), text);
+        }
     }
 
     /// What all may keep in memory is shared by those that run.
@@ -286,6 +316,13 @@ impl Serving {
                 self.journal.of(&name).say(Line::Event, verb);
             }
             Order::Remove(name) => {
+                let mut others = self.entries.iter();
+                if let Some((other, _)) =
+                    others.find(|(_, entry)| entry.table.qualities.contains(&name))
+                {
+                    let why = format!("'{other}' names it among its qualities; change that first");
+                    return Err(Refusal::Wrong(why));
+                }
                 self.entries.remove(&name).ok_or_else(|| Refusal::Unknown(name.clone()))?;
                 self.settle()?;
                 self.journal.of(&name).say(Line::Event, "removed");
@@ -294,10 +331,12 @@ impl Serving {
                 let entry = self.entries.get_mut(&name);
                 let entry = entry.ok_or_else(|| Refusal::Unknown(name.clone()))?;
                 let before = entry.clone();
-                entry.runs = runs;
+                let was_running = std::mem::replace(&mut entry.runs, runs);
                 self.settle_or_restore(&name, Some(before))?;
                 let verb = if runs { "started" } else { "stopped" };
-                self.journal.of(&name).say(Line::Event, verb);
+                if runs != was_running {
+                    self.journal.of(&name).say(Line::Event, verb);
+                }
             }
             Order::Reload => self.reload()?,
         }
@@ -308,12 +347,12 @@ impl Serving {
     fn reload(&mut self) -> Result<(), String> {
         let Some(path) = self.path.clone() else { return Err("there is no file to read".into()) };
         let config = FileConfig::read(&path).map_err(|error| error.to_string())?;
-        let fixed =
-            |config: &FileConfig| FileConfig { channels: BTreeMap::new(), ..config.clone() };
-        if fixed(&config) != fixed(&self.config) {
-            let text = "what stands before the channels is read at the start only; restart for it";
+        let fixed = self.config.fixed_differences(&config);
+        if !fixed.is_empty() {
+            let text = format!("{}: read at the start only; restart for it", fixed.join(", "));
             self.journal.say(Line::Notice, text);
         }
+        (self.config.record, self.config.replay_memory) = (config.record, config.replay_memory);
         let mut changed = 0;
         let before = std::mem::take(&mut self.entries);
         for (name, table) in &config.channels {
@@ -335,24 +374,25 @@ impl Serving {
         Ok(())
     }
 
+    /// A line now and then, of what happens at this time.
     fn report(&self) {
-        let now = Instant::now();
-        let (mut live, mut cast, mut received, mut sent) = (0, 0, 0, 0);
-        for channel in self.station.channels() {
-            let stream = channel.stats().stream;
-            live += u64::from(channel.screen().state(now).0 == State::Live);
-            cast += stream.bytes_published;
-            received += stream.bytes_from_source + stream.bytes_from_peers;
-            sent += stream.bytes_sent;
+        let snapshot = self.board.get();
+        let is_live = |view: &&ChannelView| {
+            view.shown.as_ref().is_some_and(|shown| shown.state == State::Live)
+        };
+        let live = snapshot.channels.iter().filter(is_live).count();
+        let megabits = |of: fn(&ChannelView) -> f64| {
+            snapshot.channels.iter().map(of).fold(0.0, |all, bits| all + bits) / 1e6
+        };
+        let of = count(snapshot.channels.len() as u64, "channel");
+        let streams = megabits(|view| view.rates.bitrate);
+        let upload = megabits(|view| view.rates.upload);
+        let text =
+            format!("{live} of {of} live, {streams:.1} Mbit/s; {upload:.1} Mbit/s to the swarms");
+        match snapshot.troubles.len() as u64 {
+            0 => say(text),
+            troubles => say(format_args!("{text}; {} to look at", count(troubles, "thing"))),
         }
-        let of = count(self.station.channels().count() as u64, "channel");
-        let megabytes = |bytes: u64| bytes as f64 / 1e6;
-        say(format_args!(
-            "{live} of {of} live; cast {:.1} MB, received {:.1} MB, sent {:.1} MB to the swarms",
-            megabytes(cast),
-            megabytes(received),
-            megabytes(sent),
-        ));
     }
 }
 

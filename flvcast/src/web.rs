@@ -291,7 +291,7 @@ async fn saved_list(
 ) -> Response {
     match shared.lineup.get(&name).and_then(|exhibit| exhibit.shelf().cloned()) {
         Some(shelf) => saved::list(shelf).await,
-        None => (StatusCode::NOT_FOUND, "nothing is saved of this\n").into_response(),
+        None => fresh(Json([(); 0])),
     }
 }
 

@@ -103,7 +103,7 @@ function figuresOf(figures) {
   const viewers = figures.viewers;
   const [peers, source] = [sum(viewers, "bytes_from_peers"), sum(viewers, "bytes_from_source")];
   const delay = worstDelay(viewers);
-  const behind = Player.behind();
+  const behind = Player.isSaved() ? null : Player.behind();
   const about = viewers.some((viewer) => viewer.members_estimated) ? "≈ " : "";
   byId("table").hidden = byId("rate-chart").hidden = figures.is_caster && viewers.length === 1;
   show("members", about + Math.max(most(viewers, "members"), most(viewers, "neighbours") + 1));
@@ -143,7 +143,8 @@ function update(figures) {
   const unplayable = film(figures);
   const state = figures.state === "live" && figures.fallback ? "fallback" : figures.state;
   const [kind, label, words] = STATES[state](figures.state_ms);
-  status(kind, label);
+  if (Player.isSaved()) status("", "recording");
+  else status(kind, label);
   const cannot = unplayable.length ? [`This browser cannot play ${unplayable.join(" and ")}`, "A player such as VLC, mpv or ffplay can; its address is below."] : null;
   // Sound alone has nothing to show.
   const isSound = figures.stream.audio !== null && figures.stream.video === null;

@@ -47,7 +47,7 @@ const NAMES = ["channel", "state", "bitrate", "users", "upload", "from peers", "
 function row(channel) {
   const [kind, label] = state(channel);
   const { rates, group_stats: group } = channel;
-  const users = `${group.members_estimated ? "≈ " : ""}${Math.max(0, group.members - 1)}`;
+  const users = `${group.members_estimated ? "≈ " : ""}${group.users}`;
   const share = rates.peer_share === null ? "–" : Charts.percent(rates.peer_share);
   const cells = [channel.title ?? channel.name, make("span", { className: `badge ${kind}`, textContent: label }), Charts.rate(rates.bitrate), users, Charts.rate(rates.upload), share, channel.http_viewers, theSwitch(channel)];
   const tr = make("tr", { tabIndex: 0 }, ...cells.map((cell, index) => {
@@ -92,7 +92,8 @@ function show(status) {
   if (chosen === null && channels.length) return choose(channels[0].name);
   byId("server").textContent = `${server.url} · ${server.connected ? "connected" : `gone for ${minutes(server.for_ms)}`}`;
   const live = channels.filter((channel) => channel.shown?.state === "live").length;
-  say(troubles.length ? "quiet" : live ? "live" : "", `${live} of ${channels.length} live`);
+  const wrong = troubles.length ? ` · ${troubles.length} to look at` : "";
+  say(troubles.length ? "quiet" : live ? "live" : "", `${live} of ${channels.length} live${wrong}`);
   byId("troubles").hidden = troubles.length === 0;
   byId("troubles").replaceChildren(...troubles.map(({ channel, text }) => make("p", { textContent: channel === null ? text : `${channel}: ${text}` })));
   const focused = document.activeElement?.closest?.("#channels tr")?.rowIndex;

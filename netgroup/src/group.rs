@@ -164,6 +164,8 @@ pub struct GroupStats {
     pub is_estimate: bool,
     /// Neighbours that proved membership.
     pub neighbours: usize,
+    /// Neighbours that publish under a name that we publish.
+    pub contenders: usize,
     /// Joins with a wrong group, receiver or proof.
     pub joins_refused: u64,
     /// Messages that made no sense.
@@ -188,6 +190,8 @@ pub struct Group {
     subscriptions: Vec<String>,
     /// Publications of others under names that we publish, as they were told of.
     contested: VecDeque<(StreamKey, Instant)>,
+    /// When we published first.
+    published: Option<Instant>,
     /// Publications for which there was no room, and who told of them; the latest first.
     waiting: VecDeque<(PeerId, Announcement)>,
     /// Until when who did wrong is not let in.
@@ -219,6 +223,7 @@ impl Group {
             streams: BTreeMap::new(),
             subscriptions: Vec::new(),
             contested: VecDeque::new(),
+            published: None,
             waiting: VecDeque::new(),
             banned: BTreeMap::new(),
             topology: Topology::new(now),
@@ -245,7 +250,8 @@ impl Group {
         let neighbours = self.neighbours.values().filter(|neighbour| neighbour.is_member()).count();
         let size = self.heard.size();
         let members = size.members.max(neighbours as u64 + 1);
-        GroupStats { members, is_estimate: size.is_estimate, neighbours, ..self.stats }
+        let (is_estimate, contenders) = (size.is_estimate, self.contenders());
+        GroupStats { members, is_estimate, neighbours, contenders, ..self.stats }
     }
 
     /// The streams known.

@@ -189,6 +189,8 @@ fn a_trickle_does_not_hide_that_a_stream_was_cut_off() {
 fn any_number_of_rivals_is_told_of_a_few_times() {
     let mut rig = Rig::idle();
     rig.group.publish(rig.now, "stream", StreamParameters::default());
+    // Others know of nothing that ended before.
+    rig.now += Duration::from_secs(140);
     rig.join(CASTER);
     rig.events();
     let mut told = 0;

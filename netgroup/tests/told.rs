@@ -67,3 +67,40 @@ fn two_who_publish_under_one_name_are_told_once() {
         assert_eq!(count(&mut rig, casters[caster], &event), 1);
     }
 }
+
+#[test]
+fn what_viewers_still_know_of_an_earlier_publication_is_no_rival() {
+    let mut rig = network(1, Link::default());
+    let first = add_member(&mut rig, 1);
+    for viewer in 3..8 {
+        let viewer = add_member(&mut rig, viewer);
+        subscribe(&mut rig, viewer);
+    }
+    let mut broadcast = Broadcast::start(&mut rig, first);
+    broadcast.run(&mut rig, Duration::from_secs(10), |_| 500);
+    // It goes, without a word.
+    let host = rig.nodes[first].0;
+    rig.network.take_down(host);
+    rig.run_for(Duration::from_secs(20));
+    let second = add_member(&mut rig, 2);
+    let mut broadcast = Broadcast::start(&mut rig, second);
+    broadcast.run(&mut rig, Duration::from_secs(60), |_| 500);
+    let is_contest = |event: &&NodeEvent| {
+        matches!(event, NodeEvent::Group { event: GroupEvent::StreamContested { .. }, .. })
+    };
+    let contests = |rig: &mut Rig<Host>| told(rig, second).iter().filter(is_contest).count();
+    assert_eq!(contests(&mut rig), 0);
+    let rival = add_member(&mut rig, 9);
+    let mut other = Broadcast::start(&mut rig, rival);
+    for _ in 0..250 {
+        broadcast.publish(&mut rig, 500);
+        other.run(&mut rig, Duration::from_millis(40), |_| 500);
+    }
+    assert_eq!(contests(&mut rig), 1);
+    let contenders = |rig: &mut Rig<Host>| rig.node(second).member().0.group().stats().contenders;
+    assert_eq!(contenders(&mut rig), 1);
+    let host = rig.nodes[rival].0;
+    rig.network.take_down(host);
+    broadcast.run(&mut rig, Duration::from_secs(40), |_| 500);
+    assert_eq!(contenders(&mut rig), 0, "it is gone");
+}

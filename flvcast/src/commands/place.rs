@@ -99,6 +99,11 @@ impl Place {
 }
 
 impl Shop {
+    /// Whether it is pushed onward.
+    pub fn pushes(&self) -> bool {
+        !self.push.is_empty()
+    }
+
     /// Who may watch.
     pub fn web(&self) -> WebConfig {
         let limits =

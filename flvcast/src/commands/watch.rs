@@ -81,6 +81,10 @@ impl Watch {
             let text = "--groupspec names one group; name one channel, or leave it to the names";
             return Err(Error::Usage(text.into()));
         }
+        if self.shop.pushes() && self.channels.len() > 1 {
+            let text = "--push is for one channel; with several, say it in a file: flvcast serve";
+            return Err(Error::Usage(text.into()));
+        }
         let stand_in = self.stand_in()?;
         let adapts = self.place.prefix().filter(|_| !self.fixed_quality);
         let role = || Role::Watch { stand_in: stand_in.clone(), adapts: adapts.clone() };

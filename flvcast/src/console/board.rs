@@ -108,6 +108,8 @@ pub struct GroupView {
     pub members: u64,
     /// There are too many to be counted: `members` is a likely number.
     pub members_estimated: bool,
+    /// Members but ourselves and others who cast what we cast.
+    pub users: u64,
     /// Connected members.
     pub neighbours: usize,
     /// Who casts, ourselves not counted.
@@ -129,8 +131,10 @@ pub struct GroupView {
 impl From<MemberStats> for GroupView {
     fn from(stats: MemberStats) -> Self {
         let MemberStats { group, stream, casters } = stats;
+        let others = group.members.saturating_sub(1);
         Self {
             members: group.members,
+            users: others.saturating_sub(group.contenders as u64),
             members_estimated: group.is_estimate,
             neighbours: group.neighbours,
             other_casters: casters,
@@ -164,7 +168,7 @@ impl Rates {
         let (published, upload) = (rate(|view| view.bytes_published), rate(|view| view.bytes_sent));
         let (source, peers) =
             (rate(|view| view.bytes_from_source), rate(|view| view.bytes_from_peers));
-        let users = now.members.saturating_sub(1) as f64;
+        let users = now.users as f64;
         let peer_share = if published > 0.0 {
             (users > 0.0).then(|| (1.0 - upload / (published * users)).max(0.0))
         } else {
@@ -240,6 +244,7 @@ mod tests {
         let before = GroupView::default();
         let now = GroupView {
             members: 11,
+            users: 10,
             bytes_published: 100_000,
             bytes_sent: 400_000,
             ..GroupView::default()
@@ -247,7 +252,7 @@ mod tests {
         let rates = Rates::between(&before, &now, 2.0);
         assert_eq!((rates.bitrate, rates.upload), (400_000.0, 1_600_000.0));
         assert_eq!(rates.peer_share, Some(0.6));
-        let alone = GroupView { members: 1, ..now };
+        let alone = GroupView { members: 1, users: 0, ..now };
         assert_eq!(Rates::between(&before, &alone, 2.0).peer_share, None);
     }
 

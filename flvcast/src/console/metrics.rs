@@ -63,7 +63,7 @@ const METRICS: [Metric; 21] = [
         Some(view.pushes.iter().filter(|push| push.live).count() as f64)
     }),
     counter("pushed_bytes_total", "Bytes pushed by RTMP", |view| {
-        Some(view.pushes.iter().map(|push| push.bytes as f64).sum())
+        Some(view.pushes.iter().map(|push| push.bytes).sum::<u64>() as f64)
     }),
     counter("recorded_bytes_total", "Bytes kept", |view| {
         view.record.as_ref().map(|record| record.bytes as f64)
@@ -101,6 +101,8 @@ pub fn text(snapshot: &Snapshot) -> String {
         let _ = writeln!(out, "# TYPE flvcast_channel_{name} {kind}");
         for channel in &snapshot.channels {
             if let Some(value) = value(channel) {
+                // Of what is large, nobody wants fractions.
+                let value = if value.abs() >= 1000.0 { value.round() } else { value };
                 let label = escaped(&channel.name);
                 let _ = writeln!(out, "flvcast_channel_{name}{{channel=\"{label}\"}} {value}");
             }

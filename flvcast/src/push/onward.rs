@@ -244,7 +244,9 @@ impl Connection {
     async fn read_bytes(&mut self) -> Result<(), String> {
         let mut chunk = [0; 4096];
         match self.stream.read(&mut chunk).await {
-            Ok(0) => Err("the server has closed the connection; is the key right?".into()),
+            Ok(0) => {
+                Err("the server has closed the connection, as it does when the key is wrong".into())
+            }
             Ok(count) => {
                 self.session.handle_bytes(&chunk[..count]).map_err(|error| error.to_string())
             }

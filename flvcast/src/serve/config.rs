@@ -112,7 +112,7 @@ pub struct ChannelTable {
     #[serde(default, deserialize_with = "parsed_or_default")]
     pub quality: Quality,
     /// Channels on which the same is cast in lower qualities, from the better to the worse.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "one_or_many")]
     pub qualities: Vec<String>,
     /// A channel that is watched: whether a lower quality is watched when too little arrives.
     #[serde(default = "yes")]
@@ -220,6 +220,25 @@ impl FileConfig {
             }),
         };
         Ok(ChannelConfig { record, ..table.channel(name)? })
+    }
+
+    /// The keys that are read at the start only, and say something else in another file.
+    pub fn fixed_differences(&self, other: &Self) -> Vec<&'static str> {
+        let differs = [
+            ("server", self.server != other.server),
+            ("http", self.http != other.http),
+            ("console", self.console != other.console),
+            ("token", self.token != other.token),
+            ("operator-token", self.operator_token != other.operator_token),
+            ("max-viewers", self.max_viewers != other.max_viewers),
+            (
+                "max-viewers-per-address",
+                self.max_viewers_per_address != other.max_viewers_per_address,
+            ),
+            ("state", self.state != other.state),
+            ("places", self.places != other.places),
+        ];
+        differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }
 
     /// Who may watch.
@@ -396,7 +415,9 @@ where
 }
 
 fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    humantime::parse_duration(&String::deserialize(from)?).map_err(D::Error::custom)
+    let text = String::deserialize(from)?;
+    humantime::parse_duration(&text)
+        .map_err(|_| D::Error::custom(format!("'{text}' is no time; write 3s, 10m or 1h")))
 }
 
 fn a_size<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
@@ -419,13 +440,16 @@ fn console_addresses<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<SocketAdd
 
 fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
-    #[serde(untagged, expecting = "\"SOURCE\" or [\"SOURCE\", …]")]
+    #[serde(untagged, expecting = "\"ONE\" or [\"SEVERAL\", …]")]
     enum Form {
         One(String),
         Many(Vec<String>),
     }
     Ok(match Form::deserialize(from)? {
         Form::One(text) => vec![text],
+        Form::Many(list) if list.is_empty() => {
+            return Err(D::Error::custom("name at least one, or leave it out"));
+        }
         Form::Many(list) => list,
     })
 }
@@ -474,6 +498,8 @@ mod tests {
             ("[channel.a]\nqualities=[\"b\"]\n[channel.b]", "whoever casts"),
             ("console = \":8090\"", "operator-token"),
             ("token = \"\"", "line 2"),
+            ("[channel.a]\nsource=[]", "name at least one"),
+            ("[channel.a]\npatience=\"3\"", "write 3s"),
         ] {
             let said = read(&format!("{HEAD}{text}")).unwrap_err();
             assert!(said.contains(shows), "{said}");

@@ -111,7 +111,7 @@ impl Serving {
         for view in channels.iter().filter(|view| view.phase != console::Phase::Stopped) {
             let values = [
                 Some(view.rates.bitrate),
-                Some(view.group_stats.members.saturating_sub(1) as f64),
+                Some(view.group_stats.users as f64),
                 Some(view.rates.upload),
                 view.rates.peer_share,
                 view.delay_ms.map(|delay| delay as f64),
@@ -154,6 +154,9 @@ impl Serving {
             if let Some(shown) = silent {
                 let who = if view.casts { "the source has" } else { "the caster has" };
                 add(format!("{who} given nothing for {} s", shown.state_ms / 1000));
+            }
+            if let Some(text) = self.warnings.get(&view.name) {
+                add(text.clone());
             }
             let instead = view.shown.as_ref().map(|shown| &shown.instead);
             if instead.is_some_and(|instead| instead.fallback) {

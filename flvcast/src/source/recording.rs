@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{Nature, Opened, Piece, Source, SourceError, bytes::FlvReader};
-use crate::record::Shelf;
+use crate::record::{Saved, Shelf};
 
 /// Where to begin.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -91,14 +91,36 @@ pub fn open(recording: &Recording) -> Result<Opened, SourceError> {
         false
     });
     let Some(begin) = begin else {
-        return Err(SourceError::Final(format!("{recording} ends before that")));
+        let length = humantime::format_duration(Duration::from_secs(skip.as_secs()));
+        let text = format!("{recording} ends before that: it is {length} long{}", last(&saved));
+        return Err(SourceError::Final(text));
     };
     let left = saved[begin..]
         .iter()
         .enumerate()
         .map(|(index, film)| (film.name.clone(), if index == 0 { skip } else { Duration::ZERO }));
     let files = Files { left: left.collect(), shelf, current: None, is_first: true };
-    Ok(Opened::new(files, Nature::Recorded))
+    let left: u64 = saved[begin..].iter().map(|film| film.duration_ms).sum();
+    let left = Duration::from_millis(left).saturating_sub(skip);
+    let begun = Duration::from_millis(saved[begin].begun_ms) + skip;
+    let notice = format!(
+        "from {}, {} of it",
+        time(begun),
+        humantime::format_duration(Duration::from_secs(left.as_secs()))
+    );
+    let opened = Opened::new(files, Nature::Recorded);
+    Ok(Opened { notice: Some(notice), ..opened })
+}
+
+/// A time since 1970, as people write it.
+fn time(since: Duration) -> impl fmt::Display {
+    humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + since)
+}
+
+/// When the last of them ends.
+fn last(saved: &[Saved]) -> String {
+    let end = |film: &Saved| Duration::from_millis(film.begun_ms + film.duration_ms);
+    saved.last().map_or(String::new(), |film| format!(", until {}", time(end(film))))
 }
 
 impl Source for Files {

@@ -28,6 +28,8 @@ use crate::{
     web::{Exhibit, Figures, ViewerFigures},
 };
 
+/// A silence of so long is told of.
+const SILENCE: Duration = Duration::from_secs(4);
 /// What is looked at though nothing was heard of it.
 const LOOK: Duration = Duration::from_millis(100);
 /// Connecting takes so long at most, if a server is there; what sources give meanwhile waits.
@@ -82,6 +84,8 @@ pub struct Channel {
     startup: Option<Duration>,
     interruptions: u64,
     was_live: bool,
+    /// That nothing comes was told.
+    is_silence_told: bool,
     is_contested: bool,
     recording: Option<(Arc<Shelf>, SharedState)>,
     pushes: Vec<SharedPush>,
@@ -132,6 +136,7 @@ impl Channel {
             startup: None,
             interruptions: 0,
             was_live: false,
+            is_silence_told: false,
             is_contested: false,
             recording: None,
             pushes: Vec::new(),
@@ -333,10 +338,26 @@ impl Channel {
         }
     }
 
+    /// Says once that nothing comes, where nothing stands in for it, and that something does again.
+    fn tell_of_silence(&mut self, state: State, since: Duration) {
+        match state {
+            State::Silent if since >= SILENCE && !self.is_silence_told => {
+                self.is_silence_told = true;
+                self.say(Line::Notice, "nothing comes any more; waiting for it to go on");
+            }
+            State::Live if std::mem::take(&mut self.is_silence_told) => {
+                self.say(Line::Notice, "it goes on");
+            }
+            _ => {}
+        }
+    }
+
     fn note_state(&mut self, now: Instant) {
         let casts_fallback = self.broadcast.as_ref().is_some_and(Broadcast::stands_in);
         self.screen.status().set_fallback(casts_fallback || self.stands_in());
-        let (state, _) = self.screen.state(now);
+        self.is_contested &= self.stats().casters > 0;
+        let (state, since) = self.screen.state(now);
+        self.tell_of_silence(state, since);
         let is_live = state == State::Live;
         let is_silent = matches!(state, State::Silent | State::ServerGone);
         self.interruptions += u64::from(self.was_live && is_silent);

@@ -52,6 +52,15 @@ impl fmt::Display for Claim {
 }
 
 impl ChannelConfig {
+    /// Why its fallback cannot be played, as far as that is known without opening it.
+    pub fn missing_fallback(&self) -> Option<String> {
+        let plan = match &self.role {
+            Role::Cast { fallback, .. } => fallback.as_ref()?,
+            Role::Watch { stand_in, .. } => &stand_in.as_ref()?.plan,
+        };
+        plan.sources.iter().find_map(|source| Some(source.check().err()?.to_string()))
+    }
+
     /// What no other channel may have.
     pub fn claims(&self) -> Vec<Claim> {
         let mut claims = vec![Claim::Group(self.group.group_id())];

@@ -54,6 +54,8 @@ pub struct Qualities {
     names: Vec<String>,
     ladder: Ladder,
     clock: Clock,
+    /// The time of the newest that came of what is watched.
+    shown: Option<i64>,
     tried: Option<Tried>,
 }
 
@@ -66,6 +68,7 @@ impl Qualities {
             names: vec![channel.to_owned()],
             ladder: Ladder::new(now),
             clock: Clock::default(),
+            shown: None,
             tried: None,
         }
     }
@@ -91,6 +94,7 @@ impl Qualities {
         let time = self.clock.time(&tag).filter(|_| tag.is_media());
         if let Some(time) = time {
             self.ladder.note(now, time);
+            self.shown = self.shown.max(Some(time));
         }
         let may_join = self.ladder.may_join(now);
         match &mut self.tried {
@@ -129,10 +133,10 @@ impl Qualities {
         if self.names.len() == 1 && self.tried.is_none() {
             return Turned::default();
         }
-        let figures = stats.get().stream;
+        let figures = stats.latest_stream();
         self.ladder.look(now, figures.newest, figures.fragments_lost);
         if let Some(tried) = &self.tried {
-            let figures = tried.seat.stats.get().stream;
+            let figures = tried.seat.stats.latest_stream();
             self.ladder.look_at_trial(now, figures.newest, figures.fragments_lost);
         }
         match self.ladder.decide(now) {
@@ -150,7 +154,7 @@ impl Qualities {
     fn join(&mut self, now: Instant, rung: usize, link: &mut Link) -> Turned {
         match self.seat(rung, link) {
             Some(seat) => {
-                let (clock, joint) = (Clock::default(), Joint::default());
+                let (clock, joint) = (Clock::default(), Joint::after(self.shown));
                 self.tried = Some(Tried { seat, clock, joint });
             }
             // Somebody watches that one already, in this process.
@@ -213,6 +217,11 @@ impl Qualities {
             link.leave(watched);
         }
         best
+    }
+
+    /// The broadcast that was watched is over; that of another quality may not be.
+    pub fn note_end(&mut self, now: Instant) {
+        self.ladder.note_end(now);
     }
 
     /// Whether a quality is tried in this group.

@@ -53,7 +53,11 @@ pub fn is_reserved(name: &str) -> bool {
     let others = ["/channels.json", "/figures.json", "/favicon.ico", "/.", "/.."];
     let assets = COMMON.iter().chain(&OF_VIEWERS).map(|asset| asset.0);
     let is_of_a_channel = FORMS.iter().any(|form| name.ends_with(form));
-    is_of_a_channel || assets.chain(others).any(|path| &path[1..] == name)
+    let is_taken = |path: &str| {
+        let path = &path[1..];
+        path == name || FORMS.iter().any(|form| path.strip_suffix(form) == Some(name))
+    };
+    is_of_a_channel || assets.chain(others).any(is_taken)
 }
 
 /// A page.

@@ -19,6 +19,7 @@ impl Group {
     pub fn publish(&mut self, now: Instant, name: &str, parameters: StreamParameters) -> StreamKey {
         let key = new_stream_key(&self.own, &mut self.rng);
         let announcement = Announcement { name: name.to_owned(), key, parameters };
+        self.published.get_or_insert(now);
         self.streams.insert(key, Stream::published(now, announcement));
         self.announce_everywhere();
         key

@@ -44,7 +44,7 @@ impl Group {
         let publishes_it =
             |stream: &Stream| stream.is_publisher() && stream.name() == announcement.name;
         if self.streams.values().any(publishes_it) {
-            self.note_contest(now, key);
+            self.note_contest(now, &peer, key);
             return false;
         }
         if !self.subscriptions.contains(&announcement.name) {
@@ -87,8 +87,13 @@ impl Group {
         self.streams.values().filter(|stream| stream.principal() == Some(*peer)).count()
     }
 
-    /// Tells once of each, and not of any number of them.
-    fn note_contest(&mut self, now: Instant, key: StreamKey) {
+    /// Tells once of each, and not of any number of them. What is not its publisher speaks for a
+    /// while of what is over, of our own publication before this one perhaps.
+    fn note_contest(&mut self, now: Instant, peer: &PeerId, key: StreamKey) {
+        let is_stale = self.published.is_none_or(|at| now < at + LONG_SILENCE + IDLE);
+        if is_stale && !publisher_of(&key, peer) {
+            return;
+        }
         let is_old =
             |(_, at): &(StreamKey, Instant)| now.saturating_duration_since(*at) > CONTEST_MEMORY;
         self.contested.pop_front_if(|contest| is_old(contest));
@@ -97,6 +102,15 @@ impl Group {
             self.contested.push_back((key, now));
             self.events.push_back(GroupEvent::StreamContested { key });
         }
+    }
+
+    /// How many neighbours publish under a name of ours at this time.
+    pub(super) fn contenders(&self) -> usize {
+        let is_here = |(key, _): &&(StreamKey, Instant)| {
+            let mut members = self.neighbours.iter().filter(|(_, other)| other.is_member());
+            members.any(|(peer, _)| publisher_of(key, peer))
+        };
+        self.contested.iter().filter(is_here).count()
     }
 
     /// Makes room for a stream that `peer` answers for. Streams that several know are not displaced

@@ -43,6 +43,7 @@ impl Channel {
 
     fn take_seat(&mut self, Seat { member, stats, quality }: Seat) {
         self.member = member;
+        stats.go_on_from(&self.tuned.get());
         self.tuned.set(stats);
         let lower = Some(quality).filter(|quality| *quality != self.config.name);
         self.screen.status().set_quality(lower);
@@ -104,6 +105,9 @@ impl Channel {
         self.endings += 1;
         self.leave_trial(now, link);
         self.go_home(now, link);
+        if let Some(qualities) = &mut self.qualities {
+            qualities.note_end(now);
+        }
     }
 
     /// Shows what was held back for a quality that was tried.

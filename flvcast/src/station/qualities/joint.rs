@@ -13,6 +13,8 @@ use crate::{
 
 /// A key frame may come so much before it is expected.
 const TOLERANCE_MS: i64 = 100;
+/// So far behind what was shown nothing is; the clock was set.
+const SET_BACK_MS: i64 = 60_000;
 /// What is shown waits at most so long for a key frame of the other that is about to come.
 const LONGEST_WAIT: Duration = Duration::from_millis(2500);
 /// What is shown is silent after this: nothing is waited for any more.
@@ -65,6 +67,11 @@ pub struct Joint {
 }
 
 impl Joint {
+    /// What is shown has come to that time, if that is known.
+    pub fn after(shown: Option<i64>) -> Self {
+        Self { shown, ..Self::default() }
+    }
+
     /// A tag of what is shown, cast at that time.
     pub fn ours(&mut self, now: Instant, tag: Tag, time: Option<i64>, may_join: bool) -> Joined {
         self.heard = Some(now);
@@ -92,7 +99,10 @@ impl Joint {
             self.interval = self.latest_key.map(|latest| time.saturating_sub(latest));
             self.latest_key = Some(time);
         }
-        let is_of_use = |from: i64| self.shown.is_none_or(|shown| from > shown);
+        // A clock that was set back tells nothing.
+        let is_of_use = |from: i64| {
+            self.shown.is_none_or(|shown| from > shown || shown.saturating_sub(from) > SET_BACK_MS)
+        };
         match &mut self.entering {
             Some((from, waiting)) if is_of_use(*from) && waiting.len() < MAX_WAITING => {
                 waiting.push(tag);

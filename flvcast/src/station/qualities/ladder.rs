@@ -54,6 +54,8 @@ pub struct Ladder {
     trial: Option<Trial>,
     /// The last one that hunger tried came to nothing.
     failed: Option<usize>,
+    /// The broadcast that was watched is over, and nothing came since.
+    has_ended: bool,
     /// The one that is watched was tried for being better.
     is_on_probation: bool,
     /// The next trial out of need is not before that, and this the next for being better.
@@ -72,6 +74,7 @@ impl Ladder {
             arrival: Arrival::default(),
             trial: None,
             failed: None,
+            has_ended: false,
             is_on_probation: false,
             need_at: now,
             calm_at: now,
@@ -96,6 +99,7 @@ impl Ladder {
 
     /// A tag of the one that is watched came, cast at that time.
     pub fn note(&mut self, now: Instant, time: i64) {
+        self.has_ended = false;
         self.arrival.note(now, time);
     }
 
@@ -145,7 +149,17 @@ impl Ladder {
         Some(Move::Try(rung))
     }
 
+    /// The broadcast is over: all others are looked at once.
+    pub fn note_end(&mut self, now: Instant) {
+        (self.has_ended, self.failed, self.need_at) = (true, None, now);
+        self.arrival = Arrival::default();
+    }
+
     fn next(&self) -> Option<(usize, Why)> {
+        if self.has_ended {
+            let mut untried = self.failed.map_or(0, |failed| failed + 1)..self.rungs;
+            return Some((untried.find(|rung| *rung != self.at)?, Why::Silence));
+        }
         match self.arrival.verdict() {
             Verdict::Starves => Some((self.next_of(self.at + 1..self.rungs)?, Why::Hunger)),
             // It is gone, perhaps: any other will do.
@@ -203,7 +217,8 @@ impl Ladder {
             }
         }
         (self.at, self.since, self.arrival) = (trial.rung, now, trial.arrival);
-        (self.failed, self.is_on_probation) = (None, trial.why == Why::Calm);
+        (self.failed, self.has_ended) = (None, false);
+        self.is_on_probation = trial.why == Why::Calm;
     }
 
     /// The best is watched again, from its beginning.
@@ -289,6 +304,18 @@ mod tests {
         assert_eq!(viewer.rungs(), [0; 0], "a caster that is gone is waited for");
         viewer.watch(30, [1000.0; 3]);
         assert_eq!(viewer.ladder.at(), 0);
+    }
+
+    #[test]
+    fn when_a_broadcast_is_over_the_others_are_looked_at_once() {
+        let mut viewer = Viewer::new(3);
+        viewer.watch(10, [1000.0; 3]);
+        viewer.ladder.note_end(viewer.now);
+        viewer.watch(100, [0.0; 3]);
+        assert_eq!((viewer.rungs(), viewer.ladder.trying()), (vec![], None), "all are over");
+        viewer.ladder.note_end(viewer.now);
+        viewer.watch(40, [0.0, 0.0, 1000.0]);
+        assert_eq!(viewer.rungs(), [2]);
     }
 
     #[test]
