@@ -38,7 +38,7 @@ const Charts = (() => {
     title.append(chart.title, now);
     [figure.className, box.className, figure.id] = ["plot", "box", `chart-${chart.name}`];
     figure.append(title, box);
-    host.append(figure);
+    host.insertBefore(figure, document.getElementById("locations"));
     return { ...chart, box, now, plot: null };
   });
 

@@ -37,7 +37,7 @@ const Swarm = (() => {
     if (swarm.own !== null) parts.push(dot(own, "own", 5, "this process"));
     picture.replaceChildren(...parts);
     const [gets, gives] = [swarm.neighbours.filter((n) => n.is_pushed).length, swarm.neighbours.filter((n) => n.pushes).length];
-    legend.textContent = `${swarm.neighbours.length} neighbours: ${gets} fed from here, ${gives} feed us; ${swarm.heard.length} more heard of.`;
+    legend.textContent = `${swarm.neighbours.length} ${swarm.neighbours.length === 1 ? "neighbour" : "neighbours"}: ${gets} fed from here, ${gives} feed us; ${swarm.heard.length} more heard of.`;
     const counts = Object.entries(swarm.places).sort((one, other) => other[1] - one[1]);
     const most = Math.max(1, ...counts.map((entry) => entry[1]));
     places.replaceChildren(...counts.map(([country, count]) => {
@@ -47,7 +47,7 @@ const Swarm = (() => {
       row.append(Object.assign(document.createElement("span"), { textContent: country }), bar, Object.assign(document.createElement("span"), { textContent: count }));
       return row;
     }));
-    if (counts.length === 0) places.replaceChildren(Object.assign(document.createElement("p"), { className: "dim", textContent: "No neighbours yet." }));
+    if (counts.length === 0) places.replaceChildren(Object.assign(document.createElement("p"), { className: "dim", textContent: "No neighbours yet. Others' places come with their own reports." }));
   }
 
   async function load() {

@@ -289,6 +289,10 @@ fn viewers_find_all_channels_go_back_and_look_closer() {
         embedded.evaluate("getComputedStyle(document.querySelector('header')).display"),
         "none"
     );
+    // As large as the documentation has it.
+    embedded.look(Look { width: 640, height: 424, is_dark: false });
+    let fits = "document.documentElement.scrollHeight <= innerHeight && document.getElementById('controls').getBoundingClientRect().bottom <= innerHeight";
+    wait_until(&mut embedded, fits);
     embedded.keep_screenshot("embedded");
 
     assert_eq!(station.order("POST", "/api/channels/steady/stop", "").status, 204);
