@@ -290,7 +290,7 @@ fn viewers_find_all_channels_go_back_and_look_closer() {
         "none"
     );
     // As large as the documentation has it.
-    embedded.look(Look { width: 640, height: 424, is_dark: false });
+    embedded.look(Look { width: 640, height: 406, is_dark: false });
     let fits = "document.documentElement.scrollHeight <= innerHeight && document.getElementById('controls').getBoundingClientRect().bottom <= innerHeight";
     wait_until(&mut embedded, fits);
     embedded.keep_screenshot("embedded");
