@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Sent in one go; then others have their turn.
-const MAX_TAGS: usize = 512;
+const MAX_TAGS: usize = 1024;
 
 /// Bytes a second that a broadcast may send, and so many at once: far beyond any film, so that one
 /// whose source floods takes nothing from others.
@@ -24,7 +24,8 @@ const LEAST: u64 = 1024;
 /// What may be sent.
 #[derive(Debug)]
 struct Budget {
-    left: u64,
+    /// Bytes; a tag that is larger makes a debt.
+    left: i64,
     at: Instant,
     /// That it is too little was told.
     is_told: bool,
@@ -32,21 +33,23 @@ struct Budget {
 
 impl Budget {
     fn new(now: Instant) -> Self {
-        Self { left: BURST, at: now, is_told: false }
+        Self { left: BURST as i64, at: now, is_told: false }
     }
 
     /// How long nothing more may be sent.
     fn wait(&mut self, now: Instant) -> Option<Duration> {
-        let passed = now.saturating_duration_since(self.at).as_millis() as u64;
-        let earned = passed * RATE / 1000;
-        if earned > 0 {
-            (self.left, self.at) = ((self.left + earned).min(BURST), now);
+        let passed = now.saturating_duration_since(self.at);
+        let earned = passed.as_secs_f64() * RATE as f64;
+        // Of less, a part would be lost.
+        if earned >= LEAST as f64 {
+            self.left = self.left.saturating_add(earned as i64).min(BURST as i64);
+            self.at = now;
         }
-        (self.left == 0).then_some(Duration::from_millis(20))
+        (self.left <= 0).then_some(Duration::from_millis(20))
     }
 
-    fn spend(&mut self, tag: &Tag) {
-        self.left = self.left.saturating_sub((tag.payload.len() as u64).max(LEAST));
+    fn spend(&mut self, bytes: u64) {
+        self.left -= bytes.max(LEAST) as i64;
     }
 }
 
@@ -137,14 +140,13 @@ impl Broadcast {
             }
             match self.desk.next(now, |stamp| self.mixer.backlog(stamp))? {
                 Next::Send(tags) => {
-                    sent += tags.len();
-                    for tag in tags {
-                        self.budget.spend(&tag);
-                        give(Sent::Tag(tag));
-                    }
+                    // What comes to nothing was work as well.
+                    sent += tags.len().max(1);
+                    self.budget.spend(tags.iter().map(|tag| tag.payload.len() as u64).sum());
+                    tags.into_iter().for_each(|tag| give(Sent::Tag(tag)));
                 }
                 Next::Wait(until) => return Ok(Pause::Until(until)),
-                Next::Read if self.desk.read(&mut self.mixer, Duration::ZERO) => {}
+                Next::Read if self.desk.read(&mut self.mixer, Duration::ZERO) => sent += 1,
                 Next::Read => return Ok(Pause::Sources),
                 Next::Say(text) => give(Sent::Notice(text)),
                 Next::End => return Ok(Pause::Over),
@@ -157,28 +159,30 @@ impl Broadcast {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flv::TagKind;
 
     #[test]
     fn a_flood_is_slowed_down_and_a_film_is_not() {
         let start = Instant::now();
         let mut budget = Budget::new(start);
-        let tag =
-            |size: usize| Tag { kind: TagKind::Video, timestamp: 0, payload: vec![0; size].into() };
-        let sent_in_ten_seconds = |budget: &mut Budget, from: Instant, size: usize| {
+        let sent_in_ten_seconds = |budget: &mut Budget, from: Instant, size: u64| {
             let mut sent = 0;
-            for tick in 0..1000 {
-                let now = from + Duration::from_millis(tick * 10);
+            for tick in 0..5300 {
+                let now = from + Duration::from_micros(tick * 1900);
                 while budget.wait(now).is_none() {
-                    budget.spend(&tag(size));
-                    sent += size as u64;
+                    budget.spend(size);
+                    sent += size;
                 }
             }
             sent
         };
         let sent = sent_in_ten_seconds(&mut budget, start, 4000);
-        assert!((RATE * 9..=BURST + RATE * 11).contains(&sent), "{sent}");
-        let later = start + Duration::from_secs(10);
+        assert!((BURST + RATE * 9..=BURST + RATE * 11).contains(&sent), "{sent}");
+        let later = start + Duration::from_secs(11);
+        let large = sent_in_ten_seconds(&mut budget, later, 16 << 20);
+        assert!(large <= RATE * 11 + (32 << 20), "a debt is paid: {large}");
+        let later = later + Duration::from_secs(20);
+        sent_in_ten_seconds(&mut budget, later, 4000);
+        let later = later + Duration::from_secs(10);
         assert!(sent_in_ten_seconds(&mut budget, later, 1) < 11 * RATE / LEAST, "tiny ones count");
         // A picture of 20 MB now and then, and 30 Mbit/s beside it.
         let mut now = later + Duration::from_secs(60);
@@ -186,7 +190,7 @@ mod tests {
             let key = if second % 10 == 0 { 20 << 20 } else { 0 };
             for size in [key, 3_800_000] {
                 assert_eq!(budget.wait(now), None, "{second}");
-                budget.spend(&tag(size));
+                budget.spend(size);
             }
             now += Duration::from_secs(1);
         }

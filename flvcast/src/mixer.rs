@@ -15,6 +15,9 @@ const SILENCE: Duration = Duration::from_secs(3);
 /// While something stands in, a source that failed is tried again after this.
 const RETRY: Duration = Duration::from_secs(5);
 
+/// Passed over in one go.
+const MAX_PASSED: usize = 4096;
+
 /// What is to be cast next.
 #[derive(Debug)]
 pub enum Mixed {
@@ -141,9 +144,21 @@ impl Mixer {
         if self.stand_in.is_some() {
             return self.pop_stand_in(patience);
         }
-        if let Some(fed) = self.main.pop(patience) {
+        let mut has_any = false;
+        // What is of no use is passed over at once: nobody is woken for what lies behind it.
+        for _ in 0..MAX_PASSED {
+            let patience = if has_any { Duration::ZERO } else { patience };
+            let Some(fed) = self.main.pop(patience) else { break };
+            has_any = true;
             self.take_main(fed)?;
-        } else if self.last_heard.elapsed() >= SILENCE
+            if !self.waiting.is_empty() {
+                break;
+            }
+        }
+        if has_any {
+            return Ok(self.waiting.pop_front());
+        }
+        if self.last_heard.elapsed() >= SILENCE
             && let Some(plan) = &self.fallback
         {
             self.stand_in = Some(Input::new(Feed::start(plan.clone(), self.wake.clone())));
@@ -192,7 +207,8 @@ impl Mixer {
     /// Plays the stand-in until the main source gives a key frame, or sound if it has no pictures.
     fn pop_stand_in(&mut self, patience: Duration) -> Result<Option<Mixed>, Error> {
         self.retry_if_due();
-        while let Some(fed) = self.main.pop(Duration::ZERO) {
+        for _ in 0..MAX_PASSED {
+            let Some(fed) = self.main.pop(Duration::ZERO) else { break };
             match fed {
                 Fed::Tag(tag, arrived) => {
                     let is_wanted = self.main.wants(&tag) && tag.is_media();
@@ -214,18 +230,31 @@ impl Mixer {
                 Fed::Restart | Fed::Opened(_) => {}
             }
         }
+        for _ in 0..MAX_PASSED {
+            let Some(fed) = self.stand_in.as_mut().and_then(|input| input.pop(patience)) else {
+                break;
+            };
+            if let Some(mixed) = self.take_stand_in(fed)? {
+                return Ok(Some(mixed));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What the stand-in gave; nothing of what is of no use.
+    fn take_stand_in(&mut self, fed: Fed) -> Result<Option<Mixed>, Error> {
         let Some(stand_in) = &mut self.stand_in else { return Ok(None) };
-        Ok(match stand_in.pop(patience) {
-            Some(Fed::Tag(tag, arrived)) if stand_in.wants(&tag) => {
+        Ok(match fed {
+            Fed::Tag(tag, arrived) if stand_in.wants(&tag) => {
                 if std::mem::replace(&mut stand_in.is_told, true) {
                     return Ok(Some(Mixed::Tag(tag, arrived)));
                 }
                 self.waiting.push_back(Mixed::Tag(tag, arrived));
                 Some(Mixed::Say("nothing comes; the fallback plays meanwhile".into()))
             }
-            Some(Fed::Restart) => Some(Mixed::Break),
-            Some(Fed::Notice(text)) => Some(Mixed::Say(format!("fallback: {text}"))),
-            Some(Fed::Failed(why)) => {
+            Fed::Restart => Some(Mixed::Break),
+            Fed::Notice(text) => Some(Mixed::Say(format!("fallback: {text}"))),
+            Fed::Failed(why) => {
                 // Once is enough: there is nothing to stand in with.
                 self.fallback = None;
                 self.stand_in = None;
@@ -237,7 +266,7 @@ impl Mixer {
                 }
                 Some(Mixed::Say(format!("the fallback gives nothing: {why}")))
             }
-            Some(Fed::Tag(..) | Fed::Opened(_) | Fed::End) | None => None,
+            Fed::Tag(..) | Fed::Opened(_) | Fed::End => None,
         })
     }
 

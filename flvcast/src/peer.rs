@@ -2,6 +2,7 @@
 //! and any number of channels over it.
 
 mod choice;
+mod totals;
 
 use std::{
     collections::BTreeMap,
@@ -32,6 +33,7 @@ use crate::{
     flv::{Tag, TagKind},
 };
 use choice::{Choice, Next};
+use totals::Totals;
 
 /// How often figures are made.
 const STATS_PERIOD: Duration = Duration::from_millis(500);
@@ -103,48 +105,6 @@ pub struct MemberStats {
 #[derive(Debug, Clone, Default)]
 pub struct SharedStats(Arc<Figures>);
 
-/// Of a channel's publications, one after the other.
-#[derive(Debug, Default)]
-struct Totals {
-    key: Option<StreamKey>,
-    /// Of those that are over.
-    before: StreamStats,
-    latest: StreamStats,
-}
-
-impl Totals {
-    /// Counters of the one that plays, if there is one; those of all.
-    fn take(&mut self, latest: Option<(StreamKey, StreamStats)>) -> StreamStats {
-        if let Some((key, stream)) = latest {
-            // One that was forgotten and found again counts from nothing, too.
-            let has_begun_again = self.key != Some(key) || stream.newest < self.latest.newest;
-            if has_begun_again {
-                self.before = sum(&self.before, &self.latest);
-            }
-            (self.key, self.latest) = (Some(key), stream);
-        }
-        sum(&self.before, &self.latest)
-    }
-}
-
-/// Counters added; what is true now is of the latter.
-fn sum(before: &StreamStats, latest: &StreamStats) -> StreamStats {
-    StreamStats {
-        neighbours: latest.neighbours,
-        pushed_to: latest.pushed_to,
-        newest: latest.newest,
-        bytes_from_source: before.bytes_from_source + latest.bytes_from_source,
-        bytes_from_peers: before.bytes_from_peers + latest.bytes_from_peers,
-        fragments_pulled: before.fragments_pulled + latest.fragments_pulled,
-        duplicates: before.duplicates + latest.duplicates,
-        fragments_lost: before.fragments_lost + latest.fragments_lost,
-        bytes_sent: before.bytes_sent + latest.bytes_sent,
-        bytes_published: before.bytes_published + latest.bytes_published,
-        pulls_refused: before.pulls_refused + latest.pulls_refused,
-        unasked: before.unasked + latest.unasked,
-    }
-}
-
 #[derive(Debug, Default)]
 struct Figures {
     totals: Mutex<Totals>,
@@ -162,14 +122,24 @@ impl SharedStats {
 
     /// Of the publication that plays, by itself.
     pub fn latest_stream(&self) -> StreamStats {
-        self.lock_totals().latest
+        self.lock_totals().latest()
     }
 
     /// It goes on counting where another one, which is over, has ended.
     pub fn go_on_from(&self, other: &Self) {
-        let before = other.get().stream;
-        let mut totals = self.lock_totals();
-        totals.before = sum(&totals.before, &before);
+        let before = other.lock_totals().all();
+        let stream = {
+            let mut totals = self.lock_totals();
+            totals.go_on_from(&before);
+            totals.all()
+        };
+        let group = other.get().group;
+        let mut stats = self.0.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        stats.stream = stream;
+        if stats.group == GroupStats::default() {
+            // Until its own figures come, in a moment.
+            stats.group = group;
+        }
     }
 
     fn lock_totals(&self) -> MutexGuard<'_, Totals> {

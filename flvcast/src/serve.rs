@@ -84,6 +84,8 @@ pub struct Serving {
     web: Option<Web>,
     hosts: Hosts,
     past: BTreeMap<String, watching::Past>,
+    /// Channels that could not be begun, and why; they are tried again.
+    refused: BTreeMap<String, String>,
     /// What is likely to go wrong once it is needed, by channel.
     warnings: BTreeMap<String, String>,
     show_at: Instant,
@@ -130,6 +132,7 @@ impl Serving {
             web,
             hosts,
             past: BTreeMap::new(),
+            refused: BTreeMap::new(),
             warnings: BTreeMap::new(),
             show_at: Instant::now(),
             charted_at: None,
@@ -139,11 +142,19 @@ impl Serving {
         Ok(serving)
     }
 
+    fn tell_refused(&self) {
+        for (name, why) in &self.refused {
+            self.journal.of(name).say(Line::Trouble, format_args!("{why}. Trying again"));
+        }
+    }
+
     fn begin(&mut self) -> Result<(), Error> {
         for (name, table) in self.config.channels.clone() {
             self.entries.insert(name, Entry { runs: table.enabled, table });
         }
-        self.settle().map_err(Error::Usage)
+        self.settle().map_err(Error::Usage)?;
+        self.tell_refused();
+        Ok(())
     }
 
     /// Where its pages are.
@@ -167,6 +178,10 @@ impl Serving {
         let now = Instant::now();
         if self.show_at <= now {
             self.show_at = now + SHOW;
+            if !self.refused.is_empty() {
+                // What was in the way may be gone.
+                let _ = self.settle();
+            }
             self.show(now);
         }
         Ok(())
@@ -179,7 +194,7 @@ impl Serving {
             if stop.take_hangup()
                 && let Err(why) = self.reload()
             {
-                self.journal.say(Line::Trouble, format_args!("{why}. Everything stays as it was"));
+                self.journal.say(Line::Trouble, format_args!("Everything stays as it was: {why}"));
             }
             let now = Instant::now();
             if progress_at <= now {
@@ -237,23 +252,25 @@ impl Serving {
             }
         }
         // One that cannot be had keeps no other from running.
-        let mut troubles = Vec::new();
+        self.refused.clear();
         for (name, config) in wanted {
             if self.station.channel(&name).is_none()
                 && let Err(error) = self.station.add(config)
             {
-                troubles.push(format!("{name}: {error}"));
+                self.refused.insert(name, error.to_string());
             }
         }
         self.share_memory();
         self.show_shelves();
         self.look_at_fallbacks();
-        if troubles.is_empty() { Ok(()) } else { Err(troubles.join("; ")) }
+        Ok(())
     }
 
     /// Brings the station into line; if that fails, the entry of this name is what it was before.
     fn settle_or_restore(&mut self, name: &str, before: Option<Entry>) -> Result<(), Refusal> {
-        let Err(why) = self.settle() else { return Ok(()) };
+        let settled = self.settle();
+        let refused = self.refused.get(name).cloned();
+        let Some(why) = settled.err().or(refused) else { return Ok(()) };
         match before {
             Some(before) => drop(self.entries.insert(name.to_owned(), before)),
             None => drop(self.entries.remove(name)),
@@ -263,7 +280,7 @@ impl Serving {
         Err(Refusal::Wrong(why))
     }
 
-    /// A fallback that is missing is told of before it is needed.
+    /// A fallback that is missing is told of before it is needed, and no more once it is there.
     fn look_at_fallbacks(&mut self) {
         let before = std::mem::take(&mut self.warnings);
         for channel in self.station.channels() {
@@ -295,12 +312,15 @@ impl Serving {
             }
         }
         for (name, entry) in &self.entries {
-            let config = self.config.channel(name, &entry.table);
-            if let (None, Ok(ChannelConfig { record: Some(record), title, .. })) =
-                (lineup.get(name), config)
-            {
-                let shelf = Shelf::of_channel(&record.folder, name);
-                lineup.add(Exhibit::of_shelf(name, title, shelf));
+            if self.station.channel(name).is_some() {
+                continue;
+            }
+            match self.config.channel(name, &entry.table) {
+                Ok(ChannelConfig { record: Some(record), title, .. }) => {
+                    let shelf = Shelf::of_channel(&record.folder, name);
+                    lineup.add(Exhibit::of_shelf(name, title, shelf));
+                }
+                _ => lineup.remove(name),
             }
         }
     }
@@ -368,6 +388,7 @@ impl Serving {
         if let Err(why) = self.settle() {
             self.journal.say(Line::Trouble, why);
         }
+        self.tell_refused();
         let (gone, changed) = (count(gone as u64, "channel"), count(changed, "channel"));
         let text = format!("read {} again: {changed} new or changed, {gone} gone", path.display());
         self.journal.say(Line::Event, text);

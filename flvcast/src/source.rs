@@ -25,7 +25,7 @@ use crate::{crew::Readable, flv::Tag};
 pub use cancel::Cancel;
 pub use feed::{Fed, Feed, Plan, Wake};
 pub use recording::{From as ReplayFrom, Recording};
-pub use shown::{Shown, shown_name};
+pub use shown::{Shown, shown_name, without_secrets};
 pub use spec::{Quality, SourceSpec};
 
 /// The next thing of a source.

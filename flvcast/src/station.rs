@@ -109,25 +109,22 @@ impl Station {
             channel.make_room(Instant::now(), &group, &mut self.link);
         }
         let (record, push) = (config.record.clone(), config.push.clone());
+        // Without what it needs it is not begun.
+        if record.is_some() && self.recorder.is_none() {
+            self.recorder = Some(Recorder::start(self.journal.clone())?);
+        }
+        if !push.is_empty() && self.pusher.is_none() {
+            self.pusher = Some(Pusher::start(self.journal.clone())?);
+        }
         let mut channel = Channel::start(config, &mut self.link, &self.journal)?;
-        if let Some(record) = record {
-            let recorder = match self.recorder.take() {
-                Some(recorder) => recorder,
-                None => Recorder::start(self.journal.clone())?,
-            };
+        if let (Some(recorder), Some(record)) = (&self.recorder, record) {
             let (shelf, state) = recorder.add(channel.name(), channel.screen().hub(), record);
             channel.set_recording(shelf, state);
-            self.recorder = Some(recorder);
         }
-        if !push.is_empty() {
-            let pusher = match self.pusher.take() {
-                Some(pusher) => pusher,
-                None => Pusher::start(self.journal.clone())?,
-            };
+        if let Some(pusher) = &self.pusher {
             let hub = channel.screen().hub();
             let pushes = push.into_iter().map(|target| pusher.add(channel.name(), hub, target));
             channel.set_pushes(pushes.collect());
-            self.pusher = Some(pusher);
         }
         self.lineup.add(channel.exhibit());
         self.channels.insert(channel.name().to_owned(), channel);

@@ -23,7 +23,10 @@ impl Past {
     fn rates(&mut self, now: Instant, view: console::GroupView) -> Rates {
         // A channel that began anew counts from nothing.
         let fell = |(_, before): &(Instant, console::GroupView)| {
-            before.bytes_published > view.bytes_published || before.bytes_sent > view.bytes_sent
+            before.bytes_published > view.bytes_published
+                || before.bytes_sent > view.bytes_sent
+                || before.bytes_from_source > view.bytes_from_source
+                || before.bytes_from_peers > view.bytes_from_peers
         };
         if self.0.back().is_some_and(fell) {
             self.0.clear();
@@ -59,6 +62,7 @@ impl Serving {
         self.past.retain(|name, _| self.entries.contains_key(name));
         if self.charted_at.is_none_or(|at| now >= at) {
             self.charted_at = Some(now + HISTORY_PERIOD);
+            self.look_at_fallbacks();
             self.chart(clock.as_secs(), &channels);
         }
         let mut behind = self.board.behind();
@@ -142,8 +146,11 @@ impl Serving {
             troubles.push(Trouble { channel: None, text });
         }
         for view in channels {
-            let Some(channel) = self.station.channel(&view.name) else { continue };
             let mut add = |text| troubles.push(Trouble { channel: Some(view.name.clone()), text });
+            if let Some(why) = self.refused.get(&view.name) {
+                add(why.clone());
+            }
+            let Some(channel) = self.station.channel(&view.name) else { continue };
             if let Phase::Failed(error, _) = channel.phase() {
                 add(error.to_string());
             }

@@ -66,8 +66,17 @@ pub fn sniff(input: &mut impl Read) -> std::io::Result<Vec<u8>> {
 #[derive(Debug, Clone, Copy)]
 struct Waits {
     readable: Readable,
-    silence: Option<Duration>,
+    silence: Option<Silence>,
     heard: Instant,
+}
+
+/// How long nothing may come of what is live.
+#[derive(Debug, Clone, Copy)]
+pub enum Silence {
+    /// From the start.
+    Always(Duration),
+    /// Once something has come.
+    OnceBegun(Duration),
 }
 
 /// Tags of an input.
@@ -113,7 +122,7 @@ impl<R: Read + Send> FlvReader<R> {
 
     /// It never blocks: the next is there when this can be read. A live one of which nothing comes
     /// for as long as `silence` is dead.
-    pub fn waiting_for(self, readable: Readable, silence: Option<Duration>) -> Self {
+    pub fn waiting_for(self, readable: Readable, silence: Option<Silence>) -> Self {
         Self { waits: Some(Waits { readable, silence, heard: Instant::now() }), ..self }
     }
 
@@ -148,7 +157,12 @@ impl<R: Read + Send> FlvReader<R> {
         let Some(Waits { readable, silence, heard }) = self.waits else {
             return Ok(Piece::Nothing);
         };
-        if silence.is_some_and(|silence| heard.elapsed() > silence) {
+        let longest = match silence {
+            Some(Silence::Always(longest)) => longest,
+            Some(Silence::OnceBegun(longest)) if self.has_tags => longest,
+            _ => Duration::MAX,
+        };
+        if heard.elapsed() > longest {
             return Err(self.error(format!("nothing comes from {}", self.name)));
         }
         Ok(Piece::Read(readable, LOOK))

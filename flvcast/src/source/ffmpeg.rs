@@ -4,7 +4,10 @@
 use std::{
     io::{Read, Write},
     process::{Child, ChildStdin, Command, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{RecvTimeoutError, channel},
+    },
     time::Duration,
 };
 
@@ -12,8 +15,9 @@ use mio::unix::pipe::Receiver;
 
 use super::{
     Cancel, Nature, Opened, Piece, Source, SourceError,
-    bytes::{FlvReader, STEADY},
-    shown_name,
+    bytes::{FlvReader, STEADY, Silence},
+    http::SILENCE,
+    shown_name, without_secrets,
 };
 use crate::crew::Readable;
 
@@ -34,6 +38,8 @@ const ENCODE_VIDEO: [&str; 10] = [
     "expr:gte(t,n_forced*2)",
 ];
 const ENCODE_AUDIO: [&str; 6] = ["-c:a", "aac", "-b:a", "128k", "-ar", "44100"];
+/// A look at what a source is takes no longer.
+const PROBE: Duration = Duration::from_secs(60);
 /// Whether it has ended is looked at this often.
 const LOOK: Duration = Duration::from_millis(20);
 /// Its last words are kept.
@@ -110,7 +116,8 @@ fn missing(name: &str, program: &str, error: &std::io::Error) -> SourceError {
 fn unreadable(name: &str, words: &str) -> SourceError {
     let words = words.lines().last().unwrap_or("no reason given");
     // What comes over a network may come later.
-    let (words, shown) = (words.replace(name, &shown_name(name)), shown_name(name));
+    let words = without_secrets(&words.replace(name, &shown_name(name)));
+    let shown = shown_name(name);
     if name.contains("://") {
         return SourceError::Passing(format!("ffmpeg cannot open {shown}: {words}"));
     }
@@ -132,10 +139,18 @@ fn probe(name: &str, cancel: &Cancel) -> Result<Probed, SourceError> {
         .map_err(failed)?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let child = end_with(child, cancel);
+    let (done, is_done) = channel::<()>();
+    let doomed = child.clone();
+    std::thread::spawn(move || {
+        if is_done.recv_timeout(PROBE) == Err(RecvTimeoutError::Timeout) {
+            end(&doomed);
+        }
+    });
     // Whoever is not listened to stands still.
     let words = std::thread::spawn(move || read_words(stderr));
     let text = read_words(stdout);
     let words = words.join().unwrap_or_default();
+    drop(done);
     end(&child);
     let probed = parse(&text);
     if probed.video.is_none() && probed.audio.is_none() {
@@ -215,7 +230,9 @@ fn start(
     prepared.map_err(|error| unreadable(name, &error.to_string()))?;
     let child = end_with(child, cancel);
     let readable = Readable::of(&stdout);
-    let flv = FlvReader::new(shown_name(name), &[], stdout, nature).waiting_for(readable, None);
+    // Who waits for somebody to connect may do so for ever; what has begun does not just stop.
+    let silence = matches!(nature, Nature::Live { .. }).then_some(Silence::OnceBegun(SILENCE));
+    let flv = FlvReader::new(shown_name(name), &[], stdout, nature).waiting_for(readable, silence);
     let (name, notice, words) = (name.to_owned(), Some(notice), Words::new(stderr));
     let source = Converted { name, flv, child, words, notice, first: None, has_given: false };
     Ok((input, Opened::new(source, nature)))
@@ -315,6 +332,7 @@ impl Source for Converted {
                 Err(match self.words.said.lines().last() {
                     Some(last) if self.has_given => {
                         let last = last.replace(&self.name, &shown_name(&self.name));
+                        let last = without_secrets(&last);
                         let name = shown_name(&self.name);
                         SourceError::Passing(format!("{name}: ffmpeg says: {last}"))
                     }
@@ -341,7 +359,7 @@ impl Converted {
                 self.words.hear();
                 let name = shown_name(&self.name);
                 let last = self.words.said.lines().last().unwrap_or_default();
-                let last = last.replace(&self.name, &name);
+                let last = without_secrets(&last.replace(&self.name, &name));
                 Err(SourceError::Final(format!("{name}: ffmpeg broke off, {status}: {last}")))
             }
             _ => Ok(Piece::End),

@@ -10,7 +10,7 @@ use url::Url;
 
 use super::{
     Cancel, Nature, Opened, Quality, Shown, SourceError,
-    bytes::{FlvReader, Kind, STEADY, kind, sniff},
+    bytes::{FlvReader, Kind, STEADY, Silence, kind, sniff},
     ffmpeg, hls,
     http::{Answer, Lines, SILENCE, agent_with, get, passing, read_all},
 };
@@ -44,7 +44,7 @@ fn flv(agent: Agent, lines: &Lines, url: &Url, head: &[u8], answer: Answer) -> O
             let reader = FlvReader::new(name, head, answer.body, STEADY);
             Opened::new(
                 match lines.wait_elsewhere() {
-                    Some(readable) => reader.waiting_for(readable, Some(SILENCE)),
+                    Some(readable) => reader.waiting_for(readable, Some(Silence::Always(SILENCE))),
                     None => reader,
                 },
                 STEADY,

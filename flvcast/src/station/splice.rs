@@ -21,6 +21,7 @@ const HELD_OF_SWARM_MS: i32 = 4000;
 /// Nothing is shown meanwhile.
 const HELD_OF_STAND_IN_MS: i32 = 1000;
 const MAX_HELD: usize = 2048;
+const MAX_HELD_BYTES: usize = 32 << 20;
 /// Sound is stored a little before or behind its picture.
 const INTERLEAVING: u64 = 64;
 
@@ -74,8 +75,9 @@ enum Entry {
 #[derive(Debug)]
 struct Entering {
     feed: Feed,
-    /// From a key frame on.
-    held: Vec<Tag>,
+    /// From a key frame on, each with what tells it from others.
+    held: Vec<(Shown, Tag)>,
+    bytes: usize,
 }
 
 /// The joint between two feeds.
@@ -114,15 +116,20 @@ fn index(kind: TagKind) -> usize {
 }
 
 impl Entering {
+    fn new(feed: Feed) -> Self {
+        Self { feed, held: Vec::new(), bytes: 0 }
+    }
+
     /// Whether it was held for long enough: what had a place in what was shown had shown it.
     fn is_overdue(&self) -> bool {
         let longest = match self.feed {
             Feed::Swarm => HELD_OF_SWARM_MS,
             Feed::StandIn => HELD_OF_STAND_IN_MS,
         };
-        let stamp = |tag: Option<&Tag>| tag.map_or(0, |tag| tag.timestamp);
+        let stamp = |held: Option<&(Shown, Tag)>| held.map_or(0, |(_, tag)| tag.timestamp);
         let length = stamp(self.held.last()).wrapping_sub(stamp(self.held.first()));
-        length.cast_signed() >= longest || self.held.len() >= MAX_HELD
+        let is_too_much = self.held.len() >= MAX_HELD || self.bytes >= MAX_HELD_BYTES;
+        length.cast_signed() >= longest || is_too_much
     }
 }
 
@@ -135,8 +142,7 @@ impl Splice {
     /// The swarm is silent: the stand-in is to take over.
     pub fn stand_in(&mut self) {
         self.headers[Feed::StandIn as usize] = StreamHeaders::default();
-        let held = Vec::new();
-        self.entering = Some(Entering { feed: Feed::StandIn, held });
+        self.entering = Some(Entering::new(Feed::StandIn));
     }
 
     /// What the swarm gives next has nothing in common with what it gave.
@@ -170,14 +176,15 @@ impl Splice {
     /// The next of a feed that is to take over.
     fn hold(&mut self, feed: Feed, tag: Tag, is_header: bool, acts: &mut Vec<Act>) {
         let can_begin = self.can_begin(feed, &tag);
-        let entering = self.entering.get_or_insert_with(|| Entering { feed, held: Vec::new() });
+        let entering = self.entering.get_or_insert_with(|| Entering::new(feed));
         // Headers are known by themselves, and before its key frame nothing is of use.
         if is_header || !tag.is_media() || (entering.held.is_empty() && !can_begin) {
             return;
         }
         let shown = identity(&tag);
         let is_picture = tag.kind == TagKind::Video || can_begin;
-        entering.held.push(tag);
+        entering.bytes += tag.payload.len();
+        entering.held.push((shown, tag));
         let known = self.memory.iter().rposition(|other| *other == shown);
         if let Some(at) = known.filter(|_| is_picture) {
             self.join(self.forgotten + at as u64, shown, acts);
@@ -188,10 +195,11 @@ impl Splice {
 
     /// What is shown has come to where a feed that is held begins.
     fn join_at(&mut self, shown: Shown, acts: &mut Vec<Act>) {
-        let entering = self.entering.as_ref();
-        if entering.is_some_and(|entering| entering.held.iter().any(|tag| identity(tag) == shown))
+        let Some(entering) = self.entering.as_ref().filter(|_| shown.kind == TagKind::Video) else {
+            return;
+        };
+        if entering.held.iter().any(|(held, _)| *held == shown)
             && let Some(at) = self.memory.iter().rposition(|other| *other == shown)
-            && shown.kind == TagKind::Video
         {
             self.join(self.forgotten + at as u64, shown, acts);
         }
@@ -199,21 +207,21 @@ impl Splice {
 
     /// The feed that is held takes over: `shown`, which it has, stands `at` this place in the memory.
     fn join(&mut self, at: u64, shown: Shown, acts: &mut Vec<Act>) {
-        let Some(Entering { feed, held }) = self.entering.take() else { return };
+        let Some(Entering { feed, held, .. }) = self.entering.take() else { return };
         let cursors = [Some(Cursor::Near(at)), Some(Cursor::From(at))];
         self.current = feed;
         self.entry = Entry::Repeats { cursors, has_shown: false, misses: 0 };
         // What comes before that was lost when the rest was shown.
-        for tag in held.into_iter().skip_while(|tag| identity(tag) != shown) {
+        for (_, tag) in held.into_iter().skip_while(|(held, _)| *held != shown) {
             self.show(tag, false, acts);
         }
     }
 
     /// The feed that is held has nothing in common with what was shown.
     fn begin(&mut self, acts: &mut Vec<Act>) {
-        let Some(Entering { feed, held }) = self.entering.take() else { return };
+        let Some(Entering { feed, held, .. }) = self.entering.take() else { return };
         (self.current, self.entry) = (feed, Entry::Through);
-        let mut held = held.into_iter();
+        let mut held = held.into_iter().map(|(_, tag)| tag);
         let Some(first) = held.next() else { return };
         self.remember(&first);
         let headers = self.headers[feed as usize].tags().cloned().collect();

@@ -96,7 +96,13 @@ impl Group {
         }
         let is_old =
             |(_, at): &(StreamKey, Instant)| now.saturating_duration_since(*at) > CONTEST_MEMORY;
-        self.contested.pop_front_if(|contest| is_old(contest));
+        let is_over = self
+            .contested
+            .front()
+            .is_some_and(|contest| is_old(contest) && !self.is_published_here(&contest.0));
+        if is_over {
+            self.contested.pop_front();
+        }
         let is_known = self.contested.iter().any(|(known, _)| *known == key);
         if !is_known && self.contested.len() < MAX_CONTESTED {
             self.contested.push_back((key, now));
@@ -106,11 +112,13 @@ impl Group {
 
     /// How many neighbours publish under a name of ours at this time.
     pub(super) fn contenders(&self) -> usize {
-        let is_here = |(key, _): &&(StreamKey, Instant)| {
-            let mut members = self.neighbours.iter().filter(|(_, other)| other.is_member());
-            members.any(|(peer, _)| publisher_of(key, peer))
-        };
-        self.contested.iter().filter(is_here).count()
+        self.contested.iter().filter(|(key, _)| self.is_published_here(key)).count()
+    }
+
+    /// Whether the publisher of a stream is a neighbour.
+    fn is_published_here(&self, key: &StreamKey) -> bool {
+        let mut members = self.neighbours.iter().filter(|(_, other)| other.is_member());
+        members.any(|(peer, _)| publisher_of(key, peer))
     }
 
     /// Makes room for a stream that `peer` answers for. Streams that several know are not displaced

@@ -28,6 +28,8 @@ const FROM_END: usize = 3;
 const TRIES: u32 = 3;
 /// A live playlist that says nothing new for so many target durations is dead.
 const PATIENCE: f64 = 6.0;
+/// A playlist that ends so many segments before what was had is an old one; more, another.
+const STALE: u64 = 10;
 const LEAST_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a rendition gives.
@@ -249,18 +251,30 @@ impl Rendition {
             return Ok(Given::Notice(text));
         }
         let loaded = self.fetcher.get(&self.url, None, MAX_PLAYLIST);
+        if let Err(error) = &loaded
+            && now > self.changed + patience
+        {
+            // The address may have run out, and whoever gave it may have another.
+            return Err(SourceError::Passing(error.to_string()));
+        }
         let parsed = loaded.map(|(from, text)| playlist::parse(&text, &from));
         let Ok(Some(Playlist::Media(media))) = parsed else {
             // It may be in the making; the patience above is the limit.
             self.load_at = now + reload(&self.media, false);
             return Ok(Given::Nothing);
         };
+        let end = media.sequence + media.segments.len() as u64;
+        // One of several servers is a little behind: the next answer will know more.
+        let is_stale = end < self.next && self.next - end <= STALE;
+        if is_stale && now <= self.changed + patience {
+            self.load_at = now + reload(&self.media, false);
+            return Ok(Given::Nothing);
+        }
         let is_new = media != self.media;
         self.load_at = now + reload(&media, is_new);
         if is_new {
             (self.changed, self.is_silent) = (now, false);
         }
-        let end = media.sequence + media.segments.len() as u64;
         let skipped = media.sequence.saturating_sub(self.next);
         let was_reset = end < self.next;
         self.media = media;

@@ -373,6 +373,8 @@ impl Connection {
             }
             return Ok(());
         };
+        // Where it published before, it does no more.
+        self.leave();
         self.stage = Some(stage.clone());
         if !stage.take(self.number) {
             self.session.refuse(stream, "somebody else publishes here already");

@@ -26,6 +26,8 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// A connection that plays.
 struct Pull {
     name: String,
+    /// What nobody else may know.
+    query: String,
     stream: TcpStream,
     session: ClientSession,
     /// What the server did not take yet.
@@ -54,6 +56,7 @@ pub fn open(url: &Url, cancel: &Cancel) -> Result<Opened, SourceError> {
     let session = ClientSession::play(&connection, &app, &name, rand::random());
     let pull = Pull {
         name: Shown(url).to_string(),
+        query: url.query().unwrap_or_default().to_owned(),
         stream,
         session,
         unsent: Vec::new(),
@@ -110,6 +113,11 @@ impl Pull {
             }
             ClientEvent::Ended => None,
             ClientEvent::Refused(why) => {
+                // It may repeat the stream's name, with its token.
+                let why = match self.query.as_str() {
+                    "" => why,
+                    query => why.replace(query, "…"),
+                };
                 return Err(self.failed(&format_args!("the server refuses: {why}")));
             }
         })

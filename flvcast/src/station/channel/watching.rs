@@ -79,7 +79,11 @@ impl Channel {
         match event {
             MemberEvent::Tag(tag) => self.take_tag(now, tag),
             // Where something stands in, the joint is found by what is shown.
-            MemberEvent::Began { .. } if stands_in => {}
+            MemberEvent::Began { .. } if stands_in => {
+                if let Some(stand_in) = &mut self.stand_in {
+                    stand_in.splice.begin_again();
+                }
+            }
             MemberEvent::Ended if stands_in => self.end_broadcast(now, link),
             MemberEvent::Began { from_start } => self.screen.begin(from_start),
             MemberEvent::Found => self.has_found = true,
