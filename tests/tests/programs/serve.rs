@@ -7,7 +7,7 @@ use tests::{
     Process,
     browser::{Look, Page, wait_for},
     film,
-    stage::timed,
+    stage::{free_port, timed},
     station::Station,
     web::{ask, get},
 };
@@ -198,13 +198,24 @@ fn looks(page: &mut Page, name: &str) {
 #[test]
 fn the_console_shows_and_switches_channels() {
     let station = Station::start(folder_with_films(), "", THREE);
+    let http = format!("127.0.0.1:{}", free_port());
     let _watcher = Process::start(
         "flvcast",
-        &["watch", "--server", &station.server.url, "--channel", "steady"],
+        &["watch", "--server", &station.server.url, "--channel", "steady", "--http", &http],
     );
     station.wait_for_live("steady");
     let fed = station.wait_for("steady", "watched", |view| view["group_stats"]["neighbours"] == 1);
     assert_eq!(fed["group_stats"]["members"], 2);
+    // What one process says that it sent, the other says that it got; each counts twice a second.
+    let agrees = wait_for(SOON, || {
+        let got = get(&http, "/steady.json").json()["viewers"][0]["bytes_from_source"].as_u64()?;
+        let sent = station.view("steady")?["group_stats"]["bytes_sent"].as_u64()?;
+        (got > 500_000 && sent.abs_diff(got) < 150_000).then_some(())
+    });
+    assert!(agrees.is_some(), "{:?}", station.view("steady"));
+    let view = station.view("steady").unwrap();
+    let [bitrate, upload] = ["bitrate", "upload"].map(|rate| view["rates"][rate].as_f64().unwrap());
+    assert!((bitrate / upload - 1.0).abs() < 0.2, "one viewer is sent all of it: {view}");
     let mut page = Page::open(&format!("http://{}/", station.console));
     wait_until(&mut page, "document.querySelectorAll('#channels tr').length === 3");
     page.evaluate(
