@@ -9,8 +9,10 @@ use std::{
 const WINDOW: Duration = Duration::from_secs(8);
 /// A look each.
 const STEP: Duration = Duration::from_millis(250);
-/// What comes after a silence of so long is looked at by itself.
-const OUTAGE: Duration = Duration::from_secs(3);
+/// What comes after a silence of so long is looked at by itself; shorter ones are what starving is.
+const OUTAGE: Duration = WINDOW;
+/// What is true just now is told by so much.
+const RECENT: Duration = Duration::from_secs(3);
 /// So much must have been seen to call it steady.
 const STEADY_AFTER: Duration = Duration::from_secs(4);
 /// Of each second so much must come, or it is silent, or starves; that much, to be steady.
@@ -80,16 +82,22 @@ impl Arrival {
         self.heard.is_none_or(|heard| now >= heard + Duration::from_secs(1))
     }
 
+    /// Whether it is poor at this moment, whatever it was before.
+    pub fn is_poor_now(&self) -> bool {
+        let Some(last) = self.looks.back() else { return true };
+        let recent = self.looks.iter().find(|look| look.at + RECENT >= last.at);
+        recent.is_some_and(|first| {
+            let (_, pace, lost) = between(first, last);
+            pace < STEADY_PACE || lost > STEADY_LOSS
+        })
+    }
+
     /// What is to be thought of it.
     pub fn verdict(&self) -> Verdict {
         let (Some(first), Some(last)) = (self.looks.front(), self.looks.back()) else {
             return Verdict::Unclear;
         };
-        let seen = last.at - first.at;
-        let came = last.newest.saturating_sub(first.newest) as f64 / 1000.0;
-        let pace = came / seen.as_secs_f64().max(f64::EPSILON);
-        let lost = last.lost.saturating_sub(first.lost) as f64
-            / last.fragments.saturating_sub(first.fragments).max(1) as f64;
+        let (seen, pace, lost) = between(first, last);
         if seen >= WINDOW && pace < SILENT_PACE {
             return Verdict::Silent;
         }
@@ -101,6 +109,16 @@ impl Arrival {
             false => Verdict::Unclear,
         }
     }
+}
+
+/// The time between two looks, what came of each second, and the part that was lost.
+fn between(first: &Look, last: &Look) -> (Duration, f64, f64) {
+    let seen = last.at - first.at;
+    let came = last.newest.saturating_sub(first.newest) as f64 / 1000.0;
+    let pace = came / seen.as_secs_f64().max(f64::EPSILON);
+    let lost = last.lost.saturating_sub(first.lost) as f64
+        / last.fragments.saturating_sub(first.fragments).max(1) as f64;
+    (seen, pace, lost)
 }
 
 #[cfg(test)]

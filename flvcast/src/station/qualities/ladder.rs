@@ -126,7 +126,8 @@ impl Ladder {
     /// come for a while.
     pub fn may_join(&self, now: Instant) -> bool {
         self.trial.as_ref().is_some_and(|trial| match trial.why {
-            Why::Hunger => true,
+            // It may have been an outage that is over.
+            Why::Hunger => self.arrival.is_poor_now(),
             Why::Silence => self.arrival.is_silent(now),
             Why::Calm => trial.arrival.verdict() == Verdict::Steady,
         })
@@ -302,6 +303,23 @@ mod tests {
         assert_eq!(viewer.rungs(), [0]);
         viewer.watch(60, [0.0; 3]);
         assert_eq!(viewer.rungs(), [0; 0], "a caster that is gone is waited for");
+        viewer.watch(30, [1000.0; 3]);
+        assert_eq!(viewer.ladder.at(), 0);
+    }
+
+    #[test]
+    fn what_comes_in_bursts_starves_and_a_short_outage_does_not() {
+        let mut viewer = Viewer::new(2);
+        viewer.watch(10, [1000.0; 3]);
+        for _ in 0..5 {
+            viewer.watch(4, [0.0, 1000.0, 0.0]);
+            viewer.watch(2, [1500.0, 1000.0, 0.0]);
+        }
+        assert_eq!(viewer.rungs()[0], 1);
+        let mut viewer = Viewer::new(2);
+        viewer.watch(20, [1000.0; 3]);
+        viewer.watch(5, [0.0; 3]);
+        viewer.watch(20, [1000.0; 3]);
         viewer.watch(30, [1000.0; 3]);
         assert_eq!(viewer.ladder.at(), 0);
     }
