@@ -217,10 +217,7 @@ impl Serving {
     /// What a channel is to be; an error if it makes no sense beside the others.
     fn check(&self, name: &str, table: &ChannelTable) -> Result<ChannelConfig, String> {
         let wanted = self.config.channel(name, table)?;
-        let is_missing = |lower: &&String| !self.entries.contains_key(*lower);
-        if let Some(missing) = table.qualities.iter().find(is_missing) {
-            return Err(format!("qualities: there is no channel '{missing}'"));
-        }
+        table.check_qualities(|lower| self.entries.contains_key(lower))?;
         let claims = wanted.claims();
         for (other, entry) in self.entries.iter().filter(|(other, _)| *other != name) {
             let Ok(config) = self.config.channel(other, &entry.table) else { continue };

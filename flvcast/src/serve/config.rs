@@ -1,5 +1,7 @@
 //! What `flvcast serve` reads: a TOML file with a table for each channel.
 
+mod forms;
+
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -9,22 +11,23 @@ use std::{
 
 use netgroup::GroupSpec;
 use rtmfp::ServerUrl;
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::Deserialize;
 
 use crate::{
     Error,
     channel::{DEFAULT_PREFIX, DEFAULT_STREAM, channel_group},
     flv::metadata::MAX_QUALITIES,
     hub::Memory,
-    record::{RecordConfig, size},
+    record::RecordConfig,
     source::{Plan, Quality, SourceSpec},
     station::{ChannelConfig, Role, StandInConfig},
     web::{Limits, Token, WebConfig, is_reserved},
 };
+use forms::{
+    a_size, console_addresses, duration, http_addresses, maybe_parsed, maybe_size, one_or_many,
+    parsed,
+};
 
-/// What a console listens on if nothing is said of a port.
-const CONSOLE_PORT: u16 = 8090;
-const HTTP_PORT: u16 = 8080;
 /// A file larger than this is none of ours.
 const MAX_SIZE: u64 = 4 << 20;
 /// Bytes of a channel's name.
@@ -109,7 +112,7 @@ pub struct ChannelTable {
     #[serde(default)]
     pub follow: bool,
     /// Of a playlist with several qualities: best, worst, 720p, 800k, 2M.
-    #[serde(default, deserialize_with = "parsed_or_default")]
+    #[serde(default, deserialize_with = "parsed")]
     pub quality: Quality,
     /// Channels on which the same is cast in lower qualities, from the better to the worse.
     #[serde(default, deserialize_with = "one_or_many")]
@@ -194,10 +197,8 @@ impl FileConfig {
         for (name, table) in &self.channels {
             let config =
                 self.channel(name, table).map_err(|why| format!("channel.{name}: {why}"))?;
-            let mut lower = table.qualities.iter();
-            if let Some(missing) = lower.find(|lower| !self.channels.contains_key(*lower)) {
-                return Err(format!("channel.{name}: qualities: there is no channel '{missing}'"));
-            }
+            let exists = |lower: &str| self.channels.contains_key(lower);
+            table.check_qualities(exists).map_err(|why| format!("channel.{name}: {why}"))?;
             for claim in config.claims() {
                 let what = claim.to_string();
                 if let Some(other) = claims.insert(claim, name) {
@@ -282,6 +283,14 @@ impl Default for ChannelTable {
 }
 
 impl ChannelTable {
+    /// Its lower qualities must be channels that there are.
+    pub fn check_qualities(&self, exists: impl Fn(&str) -> bool) -> Result<(), String> {
+        match self.qualities.iter().find(|lower| !exists(lower)) {
+            Some(missing) => Err(format!("qualities: there is no channel '{missing}'")),
+            None => Ok(()),
+        }
+    }
+
     fn channel(&self, name: &str) -> Result<ChannelConfig, String> {
         if name.is_empty() || name.len() > MAX_NAME || name.contains(char::is_control) {
             return Err("a name is 1 to 200 bytes of text".into());
@@ -387,71 +396,6 @@ fn prefix() -> String {
 
 fn stream() -> String {
     DEFAULT_STREAM.into()
-}
-
-fn parsed<'de, D: Deserializer<'de>, T: std::str::FromStr>(from: D) -> Result<T, D::Error>
-where
-    T::Err: std::fmt::Display,
-{
-    String::deserialize(from)?.parse().map_err(D::Error::custom)
-}
-
-fn parsed_or_default<'de, D: Deserializer<'de>, T: std::str::FromStr>(
-    from: D,
-) -> Result<T, D::Error>
-where
-    T::Err: std::fmt::Display,
-{
-    parsed(from)
-}
-
-fn maybe_parsed<'de, D: Deserializer<'de>, T: std::str::FromStr>(
-    from: D,
-) -> Result<Option<T>, D::Error>
-where
-    T::Err: std::fmt::Display,
-{
-    parsed(from).map(Some)
-}
-
-fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(from)?;
-    humantime::parse_duration(&text)
-        .map_err(|_| D::Error::custom(format!("'{text}' is no time; write 3s, 10m or 1h")))
-}
-
-fn a_size<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
-    size(&String::deserialize(from)?).map_err(D::Error::custom)
-}
-
-fn maybe_size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
-    size(&String::deserialize(from)?).map(Some).map_err(D::Error::custom)
-}
-
-fn http_addresses<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<SocketAddr>, D::Error> {
-    let text = String::deserialize(from)?;
-    crate::listen_addresses(&text, HTTP_PORT).map_err(D::Error::custom)
-}
-
-fn console_addresses<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<SocketAddr>, D::Error> {
-    let text = String::deserialize(from)?;
-    crate::listen_addresses(&text, CONSOLE_PORT).map_err(D::Error::custom)
-}
-
-fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "\"ONE\" or [\"SEVERAL\", …]")]
-    enum Form {
-        One(String),
-        Many(Vec<String>),
-    }
-    Ok(match Form::deserialize(from)? {
-        Form::One(text) => vec![text],
-        Form::Many(list) if list.is_empty() => {
-            return Err(D::Error::custom("name at least one, or leave it out"));
-        }
-        Form::Many(list) => list,
-    })
 }
 
 #[cfg(test)]

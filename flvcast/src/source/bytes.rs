@@ -12,7 +12,7 @@ use crate::{
 };
 
 const READ: usize = 1 << 16;
-/// More than that without a tag is no FLV any more.
+/// What is live and gives so much without a tag is no FLV any more.
 const MAX_BARREN: usize = 64 << 20;
 /// What is waited for is looked at this often, whatever happens.
 const LOOK: Duration = Duration::from_secs(1);
@@ -136,7 +136,9 @@ impl<R: Read + Send> FlvReader<R> {
             Ok(count) => {
                 self.demuxer.push(&chunk[..count]);
                 self.barren += count;
-                if self.barren > MAX_BARREN {
+                // A film has an end, and what is behind its damage is worth finding.
+                let is_live = matches!(self.nature, Nature::Live { .. });
+                if is_live && self.barren > MAX_BARREN {
                     let text = format!("{}: {} MB without a tag", self.name, MAX_BARREN >> 20);
                     return Err(self.error(text));
                 }

@@ -78,10 +78,15 @@ impl Qualities {
         self.tried.as_ref().is_some_and(|tried| tried.seat.member == member)
     }
 
-    /// Takes a tag of the quality that is watched.
-    pub fn take(&mut self, now: Instant, tag: Tag) -> Turned {
+    /// Whether another one is tried.
+    pub fn is_trying(&self) -> bool {
+        self.tried.is_some()
+    }
+
+    /// Looks at a tag of the quality that is watched; when it was cast, in milliseconds.
+    pub fn note(&mut self, now: Instant, tag: &Tag) -> Option<i64> {
         if self.ladder.at() == 0
-            && let Some(below) = metadata::qualities(&tag)
+            && let Some(below) = metadata::qualities(tag)
         {
             self.names.truncate(1);
             for name in below {
@@ -91,11 +96,14 @@ impl Qualities {
             }
             self.ladder.set_rungs(self.names.len());
         }
-        let time = self.clock.time(&tag).filter(|_| tag.is_media());
-        if let Some(time) = time {
-            self.ladder.note(now, time);
-            self.shown = self.shown.max(Some(time));
-        }
+        let time = self.clock.time(tag).filter(|_| tag.is_media())?;
+        self.ladder.note(now, time);
+        self.shown = self.shown.max(Some(time));
+        Some(time)
+    }
+
+    /// Takes the tag, cast at that time, while another quality is tried.
+    pub fn take(&mut self, now: Instant, tag: Tag, time: Option<i64>) -> Turned {
         let may_join = self.ladder.may_join(now);
         match &mut self.tried {
             Some(tried) => {

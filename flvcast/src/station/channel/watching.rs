@@ -63,7 +63,10 @@ impl Channel {
         if let Some(qualities) = &mut self.qualities {
             let turned = match event {
                 event if member != self.member => qualities.on_tried(now, event, link),
-                MemberEvent::Tag(tag) => qualities.take(now, tag),
+                MemberEvent::Tag(tag) => match qualities.note(now, &tag) {
+                    _ if !qualities.is_trying() => return self.take_tag(now, tag),
+                    time => qualities.take(now, tag, time),
+                },
                 other => return self.on_happening(now, other, link),
             };
             return self.turn(now, turned, link);
