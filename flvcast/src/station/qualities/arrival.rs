@@ -38,6 +38,8 @@ struct Look {
 pub struct Arrival {
     newest: Option<i64>,
     heard: Option<Instant>,
+    /// When the last silence ended.
+    resumed: Option<Instant>,
     looks: VecDeque<Look>,
 }
 
@@ -57,6 +59,9 @@ pub enum Verdict {
 impl Arrival {
     /// A tag of that time came.
     pub fn note(&mut self, now: Instant, time: i64) {
+        if self.heard.is_some() && self.is_silent(now) {
+            self.resumed = Some(now);
+        }
         if self.heard.is_some_and(|heard| now >= heard + OUTAGE) {
             // What comes from now on is what counts.
             self.looks.clear();
@@ -82,13 +87,15 @@ impl Arrival {
         self.heard.is_none_or(|heard| now >= heard + Duration::from_secs(1))
     }
 
-    /// Whether it is poor at this moment, whatever it was before.
+    /// Whether it is poor at this moment, whatever it was before the last silence.
     pub fn is_poor_now(&self) -> bool {
         let Some(last) = self.looks.back() else { return true };
-        let recent = self.looks.iter().find(|look| look.at + RECENT >= last.at);
-        recent.is_some_and(|first| {
-            let (_, pace, lost) = between(first, last);
-            pace < STEADY_PACE || lost > STEADY_LOSS
+        let is_recent = |look: &&Look| {
+            look.at + RECENT >= last.at && self.resumed.is_none_or(|resumed| look.at >= resumed)
+        };
+        self.looks.iter().find(is_recent).is_some_and(|first| {
+            let (seen, pace, lost) = between(first, last);
+            seen >= RECENT / 2 && (pace < STEADY_PACE || lost > STEADY_LOSS)
         })
     }
 

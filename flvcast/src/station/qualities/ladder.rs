@@ -321,7 +321,7 @@ mod tests {
         viewer.watch(5, [0.0; 3]);
         viewer.watch(20, [1000.0; 3]);
         viewer.watch(30, [1000.0; 3]);
-        assert_eq!(viewer.ladder.at(), 0);
+        assert_eq!(viewer.rungs(), [0; 0]);
     }
 
     #[test]
